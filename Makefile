@@ -1,0 +1,52 @@
+# Two commands do everything: `make book` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+READY := $(VENV)/.ready
+export PATH := $(BIN):$(PATH)
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help env book test lab bench lint clean lock new-chapter browser
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+env: $(READY) ## make the environment in .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+book: env ## execute the notebooks, build the site, say where it is
+	@$(BIN)/python -m aistack.book
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+
+browser: env
+	@$(BIN)/python tests/browser.py
+
+test: env browser lint book ## run every check, a browser is found or installed
+	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
+	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist loadscope tests aistack
+
+bench: env browser book ## measure speed and size, print a table
+	@$(BIN)/python tests/bench.py
+
+lab: env ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab --ServerApp.root_dir=. chapters
+
+new-chapter: env ## start a chapter from the template: make new-chapter SLUG=01-raw-materials TITLE="Raw materials"
+	@$(BIN)/python -m aistack.book.new_chapter "$(SLUG)" "$(TITLE)"
+
+lock: env ## resolve pyproject.toml again into requirements.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+
+clean: ## remove what was built
+	rm -rf _build

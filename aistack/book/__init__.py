@@ -1,0 +1,33 @@
+"""The book's Sphinx extension: everything the static site needs beyond Jupyter Book."""
+
+import os
+from pathlib import Path
+
+from aistack.book.execute import cache_folder
+from aistack.book.render import setup_charts
+from aistack.book.site import setup_site
+
+
+def _share_cache(app, config):
+    """Take outputs from the cache that :mod:`aistack.book.execute` fills, whoever starts the build."""
+    os.environ["AISTACK_BOOK"] = "1"
+    config.nb_execution_cache_path = str(cache_folder(Path(app.srcdir)))
+
+
+def setup(app):
+    """Register the book with Sphinx.
+
+    Parameters
+    ----------
+    app : sphinx.application.Sphinx
+        The application that builds the book.
+
+    Returns
+    -------
+    dict
+        Extension metadata: safe to read and write in parallel.
+    """
+    app.connect("config-inited", _share_cache)
+    setup_site(app)
+    setup_charts(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,241 @@
+"""The site shell: theme, native mathematics, page metadata, links to run and download a notebook.
+
+Sphinx and its extensions bring styles and scripts that the theme ``sand`` does without; pages load one style sheet
+and one deferred script of ours, and the search page also what Sphinx's own search needs.
+"""
+
+import html
+import re
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+
+THEME = Path(__file__).parent / "theme"
+
+# The only inline script: it sets the theme before the first paint. A content security policy lists its hash.
+THEME_INIT = (
+    'try{var t=localStorage.getItem("theme")}catch(e){}'
+    'document.documentElement.dataset.theme=t==="light"||t==="dark"?t:'
+    'matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light"'
+)
+
+# What Sphinx and MyST-NB would load on every page; the theme replaces it or, for search, loads it where it is used.
+UNUSED_ASSETS = re.compile(
+    r"(?:^|/)(?:basic|pygments|mystnb\.\w+)\.css$|(?:^|/)(?:documentation_options|doctools|sphinx_highlight)\.js$"
+)
+UNUSED_FILES = ("basic.css", "pygments.css", "mystnb.*.css", "file.png", "minus.png", "plus.png")
+
+logger = logging.getLogger(__name__)
+
+
+def mathml(latex, display=False):
+    """Convert LaTeX to MathML that browsers draw without a script.
+
+    Parameters
+    ----------
+    latex : str
+        The formula, without dollar signs.
+    display : bool
+        Set it on its own line.
+
+    Returns
+    -------
+    str
+        A ``<math>`` element.
+
+    Raises
+    ------
+    ValueError
+        If the formula uses a command that the converter does not know.
+    """
+    latex = re.sub(r"\\(begin|end)\{equation\*?\}", "", latex.strip())
+    latex = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{split}", latex)
+    latex = re.sub(r"\\(begin|end)\{(align|gather|multline)\}", r"\\\1{\2*}", latex)
+    if re.search(r"(?<!\\)(&|\\\\)", latex) and r"\begin" not in latex:
+        latex = rf"\begin{{split}}{latex}\end{{split}}"
+    markup = convert(latex, display="block" if display else "inline")
+    unknown = re.search(r"<m[ion]>(\\\w+|&)</m", markup)
+    if unknown:
+        raise ValueError(f"no MathML for {unknown[1]!r}")
+    return markup.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+
+
+def _render_math(translator, node, display):
+    try:
+        return mathml(node.astext(), display)
+    except Exception as error:
+        logger.warning("formula %r: %s", node.astext(), error, location=node)
+        return f"<code>{html.escape(node.astext())}</code>"
+
+
+def _visit_inline_math(translator, node):
+    translator.body.append(_render_math(translator, node, display=False))
+    raise nodes.SkipNode
+
+
+def _visit_block_math(translator, node):
+    translator.body.append(translator.starttag(node, "div", CLASS="math-block"))
+    translator.body.append(f'<div class="scroll">{_render_math(translator, node, display=True)}</div>')
+    if node["number"]:
+        translator.body.append(f'<span class="eqno">({get_node_equation_number(translator, node)})')
+        translator.add_permalink_ref(node, "Link to this equation")
+        translator.body.append("</span>")
+    translator.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def _fold_dropdowns(app, doctree, docname):
+    """Turn admonitions of class ``dropdown`` into ``<details>``, which open without a script."""
+    for box in list(doctree.findall(nodes.Admonition)):
+        if "dropdown" in box["classes"] and isinstance(box.children[0], nodes.title):
+            title = html.escape(box.pop(0).astext())
+            kind = html.escape(" ".join(box["classes"]), quote=True)
+            start = f'<details class="admonition {kind}"><summary class="admonition-title">{title}</summary>'
+            parts = [nodes.raw("", start, format="html"), *box.children, nodes.raw("", "</details>", format="html")]
+            place = box.parent.index(box)
+            box.parent[place : place + 1] = parts
+
+
+def _tidy_table(match):
+    """Scope the headers of one table, name it if it has no caption, and give it a box to scroll in."""
+    table = re.sub(r'(<(?:table|tr|th|td)\b[^>]*?) (?:style="text-align: \w+;"|border="1")', r"\1", match[0])
+    table = re.sub(r"<colgroup>.*?</colgroup>\s*", "", table, flags=re.S)
+    head, mark, rest = table.partition("</thead>")
+    if mark:
+        head = re.sub(r"<th></th>", "<td></td>", head)
+        head = re.sub(r"<th\b(?![^>]*\bscope=)", '<th scope="col"', head)
+        rest = re.sub(r"<th\b(?![^>]*\bscope=)", '<th scope="row"', rest)
+        if "<caption" not in head and 'class="dataframe"' in head:
+            names = ", ".join(re.findall(r"<th\b[^>]*>(.+?)</th>", head, re.S))
+            head = head.replace(">", f'><caption class="hidden">Table of {names}</caption>', 1)
+    return f'<div class="scroll">{head}{mark}{rest}</div>'
+
+
+def tidy_body(body):
+    """Mend the HTML of a page body: tables, folded cells, inline styles.
+
+    Parameters
+    ----------
+    body : str
+        HTML as Sphinx and MyST-NB write it.
+
+    Returns
+    -------
+    str
+        The same content, accessible and free of inline styles.
+    """
+    body = re.sub(r"<style scoped>.*?</style>\s*", "", body, flags=re.S)
+    body = re.sub(r"<table\b.*?</table>", _tidy_table, body, flags=re.S)
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    body = re.sub(r'(<div[^>]*?) role="(?:list|doc-biblioentry)"', r"\1", body)
+    body = re.sub(r'(<img\b[^>]*) style="width: ([\d.]+%|\d+)(?:px)?;?"', r'\1 width="\2"', body)
+    return re.sub(r'<p class="(collapsed|expanded) admonition-title">(.*?)</p>', r'<span class="\1">\2</span>', body)
+
+
+def _repository(config):
+    """The book's place on GitHub: address, owner/name, branch, and the book's folder with a closing slash."""
+    options = config.html_theme_options
+    url = options.get("repository_url", "").rstrip("/")
+    folder = options.get("path_to_docs", "").strip("/")
+    return url, urlsplit(url).path.strip("/"), options.get("repository_branch", "main"), f"{folder}/" if folder else ""
+
+
+def _settle_config(app, config):
+    """Settings that follow from the theme: no index pages, a quiet permalink, the address on GitHub Pages."""
+    config.html_use_index = False
+    config.html_domain_indices = False
+    config.html_permalinks_icon = '<span aria-hidden="true">#</span>'
+    _, name, _, _ = _repository(config)
+    if not config.html_baseurl and "/" in name:
+        owner, project = name.split("/")
+        config.html_baseurl = f"https://{owner}.github.io/{project}/"
+
+
+def _description(doctree, limit=160):
+    """The first paragraph of a page, cut at a word."""
+    text = next((" ".join(p.astext().split()) for p in doctree.findall(nodes.paragraph)), "")
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0].rstrip(",;:") + " …"
+
+
+def _source_links(app, pagename):
+    """Links to the page's source and, for a notebook, to places that run it."""
+    url, name, branch, folder = _repository(app.config)
+    path = folder + app.env.doc2path(pagename, base=False)
+    links = []
+    if path.endswith(".ipynb") and url:
+        binder = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath={quote(f'lab/tree/{path}', safe='')}"
+        links += [("Run on Binder", binder)]
+        links += [("Open in Colab", f"https://colab.research.google.com/github/{name}/blob/{branch}/{quote(path)}")]
+    if url:
+        links += [("View source", f"{url}/blob/{branch}/{quote(path)}")]
+    return links
+
+
+def _layer(page):
+    """The layer that a chapter's file name starts with, such as 2 for ``chapters/02-fabrication``; 0 elsewhere."""
+    match = re.search(r"(?:^|/)(\d\d)-[\w-]+(?:\.html)?$", page)
+    return int(match[1]) if match else 0
+
+
+def _navigation(toctree, pagename):
+    """The sidebar's list: chapters carry their layer number, the open page is marked."""
+
+    def entry(match):
+        state, classes, href = match.groups()
+        current = ' aria-current="page"' if "current" in classes else ""
+        layer = _layer(pagename if href == "#" else href)
+        number = f'<span class="number">{layer}</span>' if layer else ""
+        kind = f" layer layer-{layer}" if layer else ""
+        return f'<li class="toctree-l1{state}{kind}">{number}<a href="{href}"{current}'
+
+    toctree = toctree.replace(' role="heading"', "")
+    return re.sub(r'<li class="toctree-l1([^"]*)"><a class="([^"]*)" href="([^"]*?)"', entry, toctree)
+
+
+def _page_context(app, pagename, templatename, context, doctree):
+    """Fill in what the templates need and drop the assets that the theme does without."""
+    context |= {"theme_init": THEME_INIT, "author": app.config.author}
+    for key in ("css_files", "script_files"):
+        context[key] = [f for f in context[key] if not UNUSED_ASSETS.search(str(getattr(f, "filename", f)))]
+    if "toctree" in context:
+        tree = context["toctree"](maxdepth=1, collapse=False, includehidden=True, titles_only=True)
+        context["navigation"] = _navigation(tree or "", pagename)
+    if doctree is None:
+        return
+    context["layer"] = _layer(pagename)
+    context["body"] = tidy_body(context["body"])
+    context["source_links"] = _source_links(app, pagename)
+    context["is_notebook"] = app.env.doc2path(pagename).endswith(".ipynb")
+    context["metatags"] = re.sub(r'<meta name="viewport"[^>]*>\s*', "", context["metatags"])
+    named = re.search(r'<meta content="([^"]*)"[^>]* name="description"', context["metatags"])
+    context["description"] = html.unescape(named[1]) if named else _description(doctree)
+    context["has_description"] = bool(named)
+
+
+def _remove_unused(app, exception):
+    """Delete static files that no page loads."""
+    if exception is None and app.builder.format == "html":
+        for pattern in UNUSED_FILES:
+            for path in Path(app.outdir, "_static").glob(pattern):
+                path.unlink()
+
+
+def setup_site(app):
+    """Register the theme, the MathML renderer and the page metadata.
+
+    Parameters
+    ----------
+    app : sphinx.application.Sphinx
+        The application that builds the book.
+    """
+    app.add_config_value("comments_config", {}, "html", dict)  # Jupyter Book sets it for an extension left out here
+    app.add_html_theme("sand", str(THEME))
+    app.add_html_math_renderer("mathml", (_visit_inline_math, None), (_visit_block_math, None))
+    app.connect("config-inited", _settle_config)
+    app.connect("doctree-resolved", _fold_dropdowns)
+    app.connect("html-page-context", _page_context, priority=900)
+    app.connect("build-finished", _remove_unused, priority=900)

@@ -1,0 +1,1 @@
+"""The fourteen layers: pure functions, no plotting, no I/O."""
