@@ -11,6 +11,7 @@ import html
 import json
 import math
 import os
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,10 +27,10 @@ PALETTE = ("#0b7ac4", "#d4660f", "#0f9176", "#c2559b", "#7a6ae0", "#a87b00", "#d
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "triangle-down", "star", "cross")
 
-#: One fixed colour a layer of the stack, 1 to 14, sand at the bottom to violet at the top.
+#: One fixed colour a layer of the stack, 1 to 14: the middle of the theme's two tones, at least 3:1 on both grounds.
 LAYERS = {
-    1: "#a87b00", 2: "#bd6b12", 3: "#d0592c", 4: "#d6453d", 5: "#cc4a66", 6: "#c2559b", 7: "#a85fc0",
-    8: "#8b66dc", 9: "#6b74e6", 10: "#3f7fe0", 11: "#0b7ac4", 12: "#0a84a0", 13: "#0f9176", 14: "#3e8f4f",
+    1: "#ab6c30", 2: "#987528", 3: "#837d2a", 4: "#668437", 5: "#428952", 6: "#278a6f", 7: "#1a8886",
+    8: "#1d859a", 9: "#2e82af", 10: "#517bbc", 11: "#7074bd", 12: "#8a6db6", 13: "#9e67a5", 14: "#ad638e",
 }  # fmt: skip
 
 #: One fixed colour a company, wherever it appears.
@@ -252,7 +253,6 @@ def svg_text(figure) -> str:
     """Draw a matplotlib figure as SVG that follows the page's theme, without style attributes or fixed ids."""
     import hashlib
     import io
-    import re
 
     import matplotlib as mpl
     import matplotlib.pyplot as plt
@@ -274,9 +274,17 @@ def svg_text(figure) -> str:
     for stand_in, name in ((INK, "--fg"), (FAINT, "--line"), (GROUND, "--bg")):
         text = text.replace(f'"{stand_in}"', f'"var({name})"')
     text = text.replace('"#000000"', '"currentColor"')
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r'\s?transform="rotate\(-?0 [^"]*\)"|<path (?:clip-path="[^"]*" )?fill="none"[^>]*/>', "", text)
+    text = re.sub(r'<path d="[^"]*" (?:clip-path="[^"]*" )?fill="none"/>', "", text)
+    text = re.sub(r'\s(d|x|y|transform|viewBox)="([^"]*)"', lambda m: f' {m[1]}="{_place(m[2])}"', text)
     text = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', r'<svg class="chart-static" viewBox="\1" aria-hidden="true" focusable="false">', text, count=1)
     return re.sub(r">\s+<", "><", text).strip()
+
+
+def _place(value: str) -> str:
+    """Write coordinates with one decimal, without line breaks and spare blanks."""
+    short = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), " ".join(value.split()))
+    return re.sub(r"\s*([MLHVCSQTAZz])\s*", r"\1", short)
 
 
 def _attributes(style: str) -> str:

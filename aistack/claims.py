@@ -24,7 +24,7 @@ import numpy as np
 
 from aistack import data, units
 
-__all__ = ["Claim", "check", "claim", "claims", "column", "compare"]
+__all__ = ["Claim", "Ledger", "check", "claim", "claims", "column", "compare"]
 
 NEAR = 3  # a difference of up to three tolerances counts as near
 
@@ -112,8 +112,10 @@ def compare(computed, stated: tuple[float, float] | None, relation: str, toleran
         gap, edge = stated[0] - low, stated[0]
     elif relation == "at_most":
         gap, edge = high - stated[1], stated[1]
-    else:
+    elif relation == "within":
         gap, edge = max((stated[0] - low, stated[0]), (high - stated[1], stated[1]))
+    else:
+        raise data.DataError(f"no relation {relation!r}: use about, at_least, at_most, within or true")
     if gap <= 0:
         return "pass"
     difference = gap / abs(edge) if edge else math.inf
@@ -245,6 +247,24 @@ def claim(claim_id: str) -> Claim:
     except KeyError:
         near = data._nearest(claim_id, _ledger())
         raise data.DataError(f"no claim {claim_id!r} in claims.csv{near}") from None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The claims of one layer as a page section; each has its id as an anchor."""
+
+    layer: int
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p>{len(claims(self.layer))} claims of layer {self.layer}.</p>"]
+        for one in claims(self.layer):
+            where = f"survey, line {one.line}" if one.line else "survey"
+            parts.append(
+                f'<div class="claim claim-{one.verdict}" id="{one.claim_id}"><p class="claim-head"><code>{one.claim_id}</code> · {where} · {one.kind}</p>'
+                f"<p>{escape(one.paraphrase)}</p>{one.sums_html()}"
+                f'<p><span class="claim-verdict">{one.verdict.capitalize()}.</span> {escape(one.why)}</p>{one._evidence_html()}</div>'
+            )
+        return "".join(parts)
 
 
 def check(layer: int | None = None) -> list[tuple[Claim, str]]:

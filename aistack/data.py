@@ -20,6 +20,7 @@ from pathlib import Path
 __all__ = ["DataError", "Fact", "codebook", "data_dir", "fact", "load", "number", "package", "sources", "table_names"]
 
 _TRUE, _FALSE = "true", "false"
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # float() also takes nan, inf and 1_000
 
 
 class DataError(ValueError):
@@ -83,14 +84,13 @@ def _cell(text: str, field: dict):
     if text != text.strip():
         raise ValueError(f"{text!r} has spaces around it")
     if kind == "integer":
-        if not re.fullmatch(r"[+-]?\d+", text):
+        if not re.fullmatch(r"[+-]?[0-9]+", text):
             raise ValueError(f"{text!r} is not an integer")
         value = int(text)
     elif kind == "number":
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"{text!r} is not a number") from None
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(f"{text!r} is not a number")
+        value = float(text)
         if not math.isfinite(value):
             raise ValueError(f"{text!r} is not a finite number")
     elif kind == "boolean":
@@ -98,12 +98,12 @@ def _cell(text: str, field: dict):
             raise ValueError(f"{text!r} is neither 'true' nor 'false'")
         value = text == _TRUE
     elif kind == "year":
-        if not re.fullmatch(r"\d{4}", text):
+        if not re.fullmatch(r"[0-9]{4}", text):
             raise ValueError(f"{text!r} is not a four-digit year")
         value = int(text)
     elif kind == "date":
-        try:
-            value = datetime.date.fromisoformat(text)
+        try:  # fromisoformat alone also takes 20260101 and 2026-W01-1
+            value = datetime.date.fromisoformat(text if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else "")
         except ValueError:
             raise ValueError(f"{text!r} is not a date YYYY-MM-DD") from None
     elif kind == "string":
@@ -116,7 +116,7 @@ def _cell(text: str, field: dict):
         raise ValueError(f"{text!r} is above the maximum {limits['maximum']}")
     if "enum" in limits and value not in limits["enum"]:
         raise ValueError(f"{text!r} is not one of {limits['enum']}{_nearest(text, limits['enum'])}")
-    if "pattern" in limits and not re.fullmatch(limits["pattern"], text):
+    if "pattern" in limits and not re.fullmatch(limits["pattern"], text, re.ASCII):
         raise ValueError(f"{text!r} does not match {limits['pattern']!r}")
     return value
 
@@ -176,7 +176,9 @@ def _check_ranges(row: dict, file: str, at: int) -> None:
         ordered = [low, row.get(stem), row.get(f"{stem}_high")]
         known = [x for x in ordered if x is not None]
         if known != sorted(known):
-            raise DataError(f"{file}: row {at}, column {column!r}: {low} <= {stem} <= {stem}_high does not hold ({known})")
+            raise DataError(
+                f"{file}: row {at}, column {column!r}: {low} <= {stem} <= {stem}_high does not hold ({known})"
+            )
     for column, high in row.items():
         if column.endswith("_high") and high is not None:
             point = row.get(column[: -len("_high")])
@@ -193,6 +195,8 @@ def _check_keys(schema: dict, names: list[str], rows: list[list], file: str) -> 
         seen: dict = {}
         for number_, row in enumerate(rows, start=2):
             value = tuple(row[i] for i in at)
+            if value == (None,):
+                continue
             if value in seen:
                 raise DataError(
                     f"{file}: row {number_}, column {', '.join(key)!r}: {value} already stands in row {seen[value]}"
@@ -313,9 +317,12 @@ def number(table: str, column: str, **where) -> float:
     if len(frame) != 1:
         raise DataError(f"{table}: {len(frame)} rows match {where}, expected exactly one")
     value = frame[column].iloc[0]
-    if value is None or value != value:
+    if frame[column].isna().iloc[0]:
         raise DataError(f"{table}: {column!r} is empty where {where}")
-    return float(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{table}: {column!r} where {where} is not a number: {value!r}") from None
 
 
 @dataclass(frozen=True)
@@ -334,7 +341,9 @@ class Fact:
 
     def __float__(self) -> float:
         if self.value is None:
-            raise DataError(f"fact {self.fact_id!r} is a range {self.low}-{self.high} with no point estimate; use .low and .high")
+            raise DataError(
+                f"fact {self.fact_id!r} is a range {self.low}-{self.high} with no point estimate; use .low and .high"
+            )
         return self.value
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 __all__ = ["fill", "number_text"]
 
+_WIDE = Context(prec=800)  # every digit of any float
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 
 
@@ -33,9 +34,11 @@ def number_text(value: float, spec: str = ".3s") -> str:
     """
     value = float(value)
     if "|" in spec:
+        if not math.isfinite(value):
+            return "no value"
         words = spec.split("|")
         return words[min(max(int(value), 0), len(words) - 1)]
-    match = re.fullmatch(r"\.(\d+)([fs%])", spec)
+    match = re.fullmatch(r"\.(?!0+s)([0-9]+)([fs%])", spec)
     if not match:
         raise ValueError(f"format {spec!r} is none of .Nf, .N%, .Ns, word|word")
     if not math.isfinite(value):
@@ -52,7 +55,7 @@ def number_text(value: float, spec: str = ".3s") -> str:
 
 
 def _fixed(value: float, decimals: int) -> str:
-    text = f"{Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP):,f}"
+    text = f"{Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _WIDE):,f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
 
 

@@ -224,6 +224,8 @@ def _fold(name: str, value, axis=None, **kwargs):
         _refuse(f"np.{name} with {kwargs}", "use axis= alone")
     if not isinstance(value, Tracer):
         value = _stack(list(value))
+    if axis is not None and not isinstance(axis, int | np.integer):
+        _refuse(f"np.{name} over the axes {axis!r}", "fold one axis at a time")
     shape = value.shape
     if axis is None:
         outer, n, inner, result = 1, value.size, 1, ()
@@ -250,7 +252,9 @@ def _pick(value: Tracer, index: np.ndarray):
     return Tracer(value._graph, node, value._sample.ravel()[index])
 
 
-def _where(condition, a, b):
+def _where(condition, a=None, b=None):
+    if a is None or b is None:
+        _refuse("np.where of a condition alone", "give the values for both cases")
     return _elementwise(_graph_of(condition, a, b), "where", (condition, a, b), lambda c, x, y: np.where(c != 0, x, y))
 
 
@@ -292,14 +296,12 @@ def _stack(arrays, axis=0):
     graph = _graph_of(*arrays)
     shape = np.broadcast_shapes(*(_sample(a).shape for a in arrays))
     rows = np.zeros((len(arrays),) + (1,) * len(shape))
-    out = None
+    out = 0.0
     for at, array in enumerate(arrays):
         mask = rows.copy()
         mask[at] = 1
-        out = array * np.ones(shape) if out is None and len(arrays) == 1 else (
-            _where(mask, array, 0.0) if out is None else _where(mask, array, out)
-        )
-    return out.reshape((len(arrays), *shape)) if out.shape != (len(arrays), *shape) else Tracer(graph, out._node, out._sample)
+        out = _where(Tracer(graph, graph.constant(mask), mask), array, out)
+    return out
 
 
 def _concatenate(arrays, axis=0):
@@ -330,6 +332,8 @@ def _geomspace(start, stop, num=50, **kwargs):
 def _interp(x, xp, fp, **kwargs):
     if kwargs or isinstance(xp, Tracer):
         _refuse("np.interp with traced positions or options", "trace x (and fp) only")
+    if len(xp) < 2:
+        _refuse("np.interp between fewer than two positions", "give two or more")
     xp = np.asarray(xp, dtype=float)
     graph = _graph_of(x, fp)
     x = x if isinstance(x, Tracer) else Tracer(graph, graph.constant(x), x)

@@ -1,5 +1,6 @@
 """``python -m aistack.book``: execute the notebooks that need it, then build the site; ``--list`` names the notebooks."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def main() -> int:
     build = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", "-W", "-n", "--keep-going", "-q"]
     finished = subprocess.run(build, cwd=root, stdout=subprocess.PIPE, text=True)
     if finished.returncode:
+        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)  # or the next build would not see the warnings
         print(finished.stdout)
         print("the book was not built: see the warnings above", file=sys.stderr)
         return finished.returncode

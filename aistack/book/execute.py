@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["cache_folder", "execute", "notebooks"]
+__all__ = ["cache_folder", "execute", "executed", "notebooks"]
 
 INPUTS = ("aistack", "data", "requirements.lock")
 APART = ("aistack/book/", "aistack/grading/", "aistack/cli.py", "/__pycache__/")
@@ -122,3 +122,22 @@ def execute(root: Path, timeout: int = 180) -> int:
         raise RuntimeError("notebooks failed:\n" + "\n".join(failed))
     return len(todo)
 
+
+
+def executed(root: Path, path: Path):
+    """Return the notebook at `path` (relative to `root`) with the outputs of its last run.
+
+    Raises
+    ------
+    KeyError
+        If it has not been executed with the present data and package: ``make book`` does.
+    """
+    import nbformat
+    from jupyter_cache import get_cache
+
+    cache = get_cache(cache_folder(root))
+    try:
+        _, notebook = cache.merge_match_into_notebook(nbformat.read(root / path, as_version=4))
+    except KeyError:
+        raise KeyError(f"{path} has not been executed with the present data and package; run 'make book'") from None
+    return notebook

@@ -17,6 +17,9 @@ _MARK = {
 }  # fmt: skip
 
 
+LEVELS = 64  # colours of a heatmap's picture
+
+
 def picture(figure: dict, width: float = 6.4, height: float = 4.0) -> str:
     """Return a plotly figure as themed SVG.
 
@@ -53,7 +56,7 @@ def picture(figure: dict, width: float = 6.4, height: float = 4.0) -> str:
     _limits(axes, layout, figure["data"])
     handles, names = axes.get_legend_handles_labels()
     if names and layout.get("showlegend", True) and (len(names) > 1 or layout.get("showlegend")):
-        axes.legend(handles, [_words(n) for n in names], loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, fontsize=8.5, handlelength=1.6, columnspacing=1.2)
+        axes.legend(handles, [_words(n) for n in names], loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2)
     return charts.svg_text(canvas)
 
 
@@ -220,8 +223,23 @@ class _Bars:
             (axes.set_yticks if flat else axes.set_xticks)(range(len(self.order)), [_words(v) for v in self.order])
 
 
+def _boxes(x, y, chosen, gap: float):
+    """One path around all chosen cells between the edges `x` and `y`, drawn a little apart."""
+    from matplotlib.path import Path
+
+    rows, columns = np.nonzero(chosen)
+    dx, dy = gap * (x[1] - x[0]), gap * (y[1] - y[0])
+    left, right, low, high = x[columns] + dx, x[columns + 1] - dx, y[rows] + dy, y[rows + 1] - dy
+    corners = np.stack([np.stack(c, -1) for c in ((left, low), (left, high), (right, high), (right, low), (left, low))], 1)
+    return Path(corners.reshape(-1, 2), np.tile([Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY], len(rows)))
+
+
 def _heatmap(axes, trace: dict) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap as plt_colors
+    from matplotlib.colors import Normalize
+    from matplotlib.patches import PathPatch
 
     z = np.array([[np.nan if v is None else v for v in row] for row in trace["z"]], float)
     edges = []
@@ -231,12 +249,17 @@ def _heatmap(axes, trace: dict) -> None:
         step = (middle[1] - middle[0]) if count > 1 else 1.0
         edges.append(np.concatenate([middle - step / 2, [middle[-1] + step / 2]]) if len(middle) == count else middle)
     scale = trace.get("colorscale")
-    colors = LinearSegmentedColormap.from_list("scale", [tuple(s) for s in scale]) if isinstance(scale, list) else "cividis"
+    colors = plt_colors.from_list("scale", [tuple(s) for s in scale]) if isinstance(scale, list) else colormaps["cividis"]
     axes.grid(False)
-    mesh = axes.pcolormesh(*edges, np.ma.masked_invalid(z), cmap=colors, vmin=trace.get("zmin"), vmax=trace.get("zmax"),
-                           edgecolors=charts.GROUND if trace.get("xgap") else "none", linewidth=0.6 if trace.get("xgap") else 0)  # fmt: skip
+    low, high = trace.get("zmin", np.nanmin(z)), trace.get("zmax", np.nanmax(z))
+    levels = plt_colors.from_list("levels", colors(np.linspace(0, 1, LEVELS)), LEVELS)
+    index = np.floor((z - low) / ((high - low) or 1) * (LEVELS - 1) + 0.5)
+    gap = 0.04 if trace.get("xgap") else 0.0
+    for level in np.unique(index[np.isfinite(index)]):
+        axes.add_patch(PathPatch(_boxes(*edges, index == level, gap), color=levels(int(np.clip(level, 0, LEVELS - 1))), linewidth=0))
+    axes.set(xlim=(edges[0][0], edges[0][-1]), ylim=(edges[1][0], edges[1][-1]))
     if trace.get("showscale", True):
-        axes.figure.colorbar(mesh, ax=axes, shrink=0.85)
+        axes.figure.colorbar(ScalarMappable(Normalize(low, high), levels), ax=axes, shrink=0.85)
     for which in "xy":
         middle = trace.get(which)
         if middle is not None and isinstance(middle[0], str):

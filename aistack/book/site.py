@@ -9,18 +9,26 @@ import re
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import imagesize
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
+from aistack.data import load
+
 THEME = Path(__file__).parent / "theme"
 
-# The only inline script: it sets the theme before the first paint. A content security policy lists its hash.
-THEME_INIT = (
-    'try{var t=localStorage.getItem("theme")}catch(e){}'
-    'document.documentElement.dataset.theme=t==="light"||t==="dark"?t:'
-    'matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light"'
+# The only inline script, so that a content security policy lists one hash. Before the first paint it sets the theme and
+# asks for the font of mathematics; from disk, browsers refuse that early request, and the style sheet's own comes next.
+HEAD_SCRIPT = (
+    "var r=document.documentElement,l;"
+    'try{r.dataset.theme=localStorage.getItem("theme")}catch(e){}'
+    "if(!/^(light|dark)$/.test(r.dataset.theme))"
+    'r.dataset.theme=matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light";'
+    'if("math"in r.dataset&&location.protocol!="file:"){l=document.createElement("link");'
+    'l.rel="preload";l.as="font";l.type="font/woff2";l.crossOrigin="";'
+    'l.href=r.dataset.content_root+"_static/math.woff2";document.head.append(l)}'
 )
 
 # What Sphinx and MyST-NB would load on every page; the theme replaces it or, for search, loads it where it is used.
@@ -28,6 +36,23 @@ UNUSED_ASSETS = re.compile(
     r"(?:^|/)(?:basic|pygments|mystnb\.\w+)\.css$|(?:^|/)(?:documentation_options|doctools|sphinx_highlight)\.js$"
 )
 UNUSED_FILES = ("basic.css", "pygments.css", "mystnb.*.css", "file.png", "minus.png", "plus.png")
+
+# LaTeX that the converter reads otherwise than TeX does, in the words that it knows. Escaped signs inside \text travel
+# as private characters.
+LATEX_DIALECT = (
+    (r"\\(begin|end)\{equation\*?\}", ""),
+    (r"\\(begin|end)\{aligned\}", r"\\\1{split}"),
+    (r"\\(begin|end)\{(align|gather|multline)\}", r"\\\1{\2*}"),
+    (r"\\operatorname\*?\{[^}]*\}", lambda m: m[0].replace("*", "", 1).replace(r"\,", "")),
+    (r"\\text\{[^}]*\}", lambda m: re.sub(r"\\([#$%&_])", lambda sign: chr(0xE000 + ord(sign[1])), m[0])),
+)
+MATHML_POLISH = (
+    (r' xmlns="[^"]*"', ""),
+    ("[\ue000-\ue0ff]", lambda m: html.escape(chr(ord(m[0]) - 0xE000))),
+    (r"</mn><mrow><mo>&#x0002C;</mo></mrow><mn>", ","),  # 10{,}000 is one number
+    (r"<(m[io])>([A-Za-z][a-z]+)</\1>", r'<mo lspace="0.1em" rspace="0.17em">\2</mo>'),  # log x
+    (r'rspace="0.17em">(\w+</mo><mo stretchy="false">&#x00028;)', r'rspace="0">\1'),  # log(x)
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +77,17 @@ def mathml(latex, display=False):
     ValueError
         If the formula uses a command that the converter does not know.
     """
-    latex = re.sub(r"\\(begin|end)\{equation\*?\}", "", latex.strip())
-    latex = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{split}", latex)
-    latex = re.sub(r"\\(begin|end)\{(align|gather|multline)\}", r"\\\1{\2*}", latex)
+    for pattern, replacement in LATEX_DIALECT:
+        latex = re.sub(pattern, replacement, latex.strip())
     if re.search(r"(?<!\\)(&|\\\\)", latex) and r"\begin" not in latex:
         latex = rf"\begin{{split}}{latex}\end{{split}}"
     markup = convert(latex, display="block" if display else "inline")
-    unknown = re.search(r"<m[ion]>(\\\w+|&)</m", markup)
+    unknown = re.search(r"<m(?:[ion]|text)>[^<]*?(\\.\w*|&(?!#?\w+;))", markup)
     if unknown:
         raise ValueError(f"no MathML for {unknown[1]!r}")
-    return markup.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    for pattern, replacement in MATHML_POLISH:
+        markup = re.sub(pattern, replacement, markup)
+    return markup
 
 
 def _render_math(translator, node, display):
@@ -136,6 +162,31 @@ def tidy_body(body):
     return re.sub(r'<p class="(collapsed|expanded) admonition-title">(.*?)</p>', r'<span class="\1">\2</span>', body)
 
 
+def _image_size(path):
+    """Width and height in pixels, of an SVG those of its view box; (0, 0) if the file does not tell."""
+    if path.suffix == ".svg":
+        box = re.search(r'viewBox="[\d.-]+[ ,]+[\d.-]+[ ,]+([\d.]+)[ ,]+([\d.]+)"', path.read_text(encoding="utf-8"))
+        return (round(float(box[1])), round(float(box[2]))) if box else (0, 0)
+    return imagesize.get(path)
+
+
+def _size_images(app, body):
+    """Give images their size, so that text below does not jump, and load them when they come near."""
+    sources = {name: source for source, name in app.builder.images.items()}
+
+    def sized(match):
+        tag, name = match[0], match[1]
+        width, height = _image_size(Path(app.srcdir, sources[name])) if name in sources else (0, 0)
+        wanted = re.search(r' width="(\d+)"', tag)
+        if wanted and width > 0:
+            size = f' height="{round(int(wanted[1]) * height / width)}"'
+        else:
+            size = f' width="{width}" height="{height}"' if width > 0 and " width=" not in tag else ""
+        return tag.replace("<img", f'<img loading="lazy"{size}', 1)
+
+    return re.sub(r'<img\b[^>]*\bsrc="[^"]*?_images/([^"]+)"[^>]*>', sized, body)
+
+
 def _repository(config):
     """The book's place on GitHub: address, owner/name, branch, and the book's folder with a closing slash."""
     options = config.html_theme_options
@@ -196,9 +247,26 @@ def _navigation(toctree, pagename):
     return re.sub(r'<li class="toctree-l1([^"]*)"><a class="([^"]*)" href="([^"]*?)"', entry, toctree)
 
 
+def _locator(app, pagename):
+    """Where a chapter sits in the stack: its number, and the layers below and above with a link where there is a chapter."""
+    at = _layer(pagename)
+    if not at:
+        return None
+    layers = load("layers").set_index("layer")
+
+    def place(number):
+        if number not in layers.index:
+            return None
+        page = f"chapters/{layers.loc[number, 'slug']}"
+        there = page in app.env.found_docs
+        return {"title": layers.loc[number, "title"], "link": app.builder.get_relative_uri(pagename, page) if there else None}
+
+    return {"at": at, "layers": list(layers.index), "below": place(at - 1), "above": place(at + 1)}
+
+
 def _page_context(app, pagename, templatename, context, doctree):
     """Fill in what the templates need and drop the assets that the theme does without."""
-    context |= {"theme_init": THEME_INIT, "author": app.config.author}
+    context |= {"head_script": HEAD_SCRIPT, "author": app.config.author}
     for key in ("css_files", "script_files"):
         context[key] = [f for f in context[key] if not UNUSED_ASSETS.search(str(getattr(f, "filename", f)))]
     if "toctree" in context:
@@ -206,8 +274,8 @@ def _page_context(app, pagename, templatename, context, doctree):
         context["navigation"] = _navigation(tree or "", pagename)
     if doctree is None:
         return
-    context["layer"] = _layer(pagename)
-    context["body"] = tidy_body(context["body"])
+    context |= {"layer": _layer(pagename), "locator": _locator(app, pagename)}
+    context["body"] = _size_images(app, tidy_body(context["body"]))
     context["source_links"] = _source_links(app, pagename)
     context["is_notebook"] = app.env.doc2path(pagename).endswith(".ipynb")
     context["metatags"] = re.sub(r'<meta name="viewport"[^>]*>\s*', "", context["metatags"])

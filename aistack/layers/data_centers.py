@@ -838,8 +838,8 @@ def capex_to_fleet(filed_usd, growth, years, ai_share, chip_share, price_usd, ch
     ----------
     filed_usd, growth, years
         As in :func:`capex_path`.
-    ai_share : float
-        Share of the spending that goes to AI, 0 to 1.
+    ai_share : float or array of shape (years,)
+        Share of the spending that goes to AI, 0 to 1; an array where it differs by year (0 before the boom).
     chip_share : float
         Share of the AI spending that goes to accelerators (the rest: buildings, power, hosts, network), 0 to 1.
     price_usd : float

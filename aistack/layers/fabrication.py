@@ -402,7 +402,8 @@ def seeds_yield(area_mm2, defect_density_per_cm2):
 
     References
     ----------
-    .. [1] R. B. Seeds, Yield and cost analysis of bipolar LSI, IEEE International Electron Devices Meeting, 1967.
+    .. [1] R. B. Seeds, Yield, economic, and logistic models for complex digital arrays, IEEE International
+       Convention Record, part 6, 1967.
 
     Examples
     --------
@@ -831,7 +832,7 @@ def assembled_cost(area_mm2, parts, wafer_price_usd, defect_density_per_cm2, bon
     References
     ----------
     .. [1] Y. Feng and K. Ma, Chiplet Actuary: a quantitative cost model and multi-chiplet architecture
-       exploration, Proc. 59th ACM/IEEE Design Automation Conference, 2022.
+       exploration, Proc. 59th ACM/IEEE Design Automation Conference, 2022, arXiv:2203.12268.
 
     Examples
     --------

@@ -7,11 +7,13 @@ const UNARY = {
   negative: (x) => -x, absolute: Math.abs, exp: Math.exp, expm1: Math.expm1, log: Math.log, log2: Math.log2, log10: Math.log10,
   log1p: Math.log1p, sqrt: Math.sqrt, square: (x) => x * x, reciprocal: (x) => 1 / x, sin: Math.sin, cos: Math.cos, tan: Math.tan,
   arctan: Math.atan, tanh: Math.tanh, floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc, rint, sign: Math.sign,
-  logical_not: (x) => +!x, isfinite: (x) => +Number.isFinite(x), isnan: (x) => +Number.isNaN(x), positive: (x) => x,
+  logical_not: (x) => +(x === 0), isfinite: (x) => +Number.isFinite(x), isnan: (x) => +Number.isNaN(x), positive: (x) => x,
 };
+const modulo = (a, b) => { const m = a % b; return m !== 0 && m < 0 !== b < 0 ? m + b : m; };
 const BINARY = {
   add: (a, b) => a + b, subtract: (a, b) => a - b, multiply: (a, b) => a * b, divide: (a, b) => a / b,
-  floor_divide: (a, b) => Math.floor(a / b), remainder: (a, b) => a - Math.floor(a / b) * b, power: Math.pow,
+  floor_divide: (a, b) => (b === 0 ? a / b : Math.round((a - modulo(a, b)) / b)), remainder: modulo,
+  power: (a, b) => (a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b),
   maximum: (a, b) => (a !== a || b !== b ? NaN : a > b ? a : b), minimum: (a, b) => (a !== a || b !== b ? NaN : a < b ? a : b),
   less: (a, b) => +(a < b), less_equal: (a, b) => +(a <= b), greater: (a, b) => +(a > b), greater_equal: (a, b) => +(a >= b),
   equal: (a, b) => +(a === b), not_equal: (a, b) => +(a !== b), arctan2: Math.atan2, hypot: Math.hypot,
@@ -91,14 +93,15 @@ export function lookUp(grid, positions) {
 
 /** Print a number by a spec: `.Nf`, `.N%`, `.Ns` or `word|word`. */
 export function formatNumber(value, spec = ".3s") {
+  if (value === null || !Number.isFinite(value)) return "no value";
   if (spec.includes("|")) {
     const words = spec.split("|");
     return words[Math.min(Math.max(Math.trunc(value), 0), words.length - 1)];
   }
-  if (value === null || !Number.isFinite(value)) return "no value";
   const digits = +spec.slice(1, -1), kind = spec.at(-1);
   const fixed = (x, n) => {
-    const text = x.toFixed(n), [whole, rest] = text.replace("-", "").split(".");
+    const text = Math.abs(x) < 1e21 ? x.toFixed(n) : BigInt(x) + (n ? "." + "0".repeat(n) : "");
+    const [whole, rest] = text.replace("-", "").split(".");
     const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? "." + rest : "");
     return (text.startsWith("-") && /[1-9]/.test(text) ? "-" : "") + grouped;
   };
@@ -158,17 +161,36 @@ const loadPlotly = () =>
 
 const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false };
 
-function themed(layout, box) {
-  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const [ink, line, ground] = ["--fg", "--line", "--bg"].map(token);
-  const out = {
-    font: { family: "system-ui, sans-serif", size: 12.5, color: ink }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    hoverlabel: { bgcolor: ground, bordercolor: line, font: { color: ink } }, autosize: true, dragmode: false, separators: ".,", ...layout,
-  };
-  for (const key of Object.keys(out)) {
-    if (/^[xy]axis\d*$/.test(key)) out[key] = { gridcolor: line, linecolor: line, tickcolor: line, zerolinecolor: line, fixedrange: true, ...out[key] };
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+let look; // what the theme gives every chart; made again when the theme changes
+
+function themed(layout) {
+  if (!look) {
+    const [ink, line, ground] = ["--fg", "--line", "--bg"].map(token);
+    look = {
+      layout: {
+        font: { family: "system-ui, sans-serif", size: 12.5, color: ink }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+        hoverlabel: { bgcolor: ground, bordercolor: line, font: { color: ink } }, autosize: true, dragmode: false, separators: ".,",
+      },
+      // automargin makes room for every label, so plotly need not measure which ones hang over
+      axis: { gridcolor: line, linecolor: line, tickcolor: line, zerolinecolor: line, fixedrange: true, ticklabeloverflow: "allow" },
+    };
   }
+  const out = { ...look.layout, ...layout };
+  for (const key of Object.keys(out)) if (/^[xy]axis\d*$/.test(key)) out[key] = { ...look.axis, ...out[key] };
   return out;
+}
+
+/** A heatmap without its empty outer rows and columns: plotly paints and packs every pixel of the ones outside the axes. */
+function trimmed(trace) {
+  const { x, y, z } = trace;
+  if (trace.type !== "heatmap" || !x || !y || !Array.isArray(z?.[0])) return trace;
+  const full = (v) => v === v && v !== null;
+  const rows = z.map((row) => row.some(full)), columns = z[0].map((_, j) => z.some((row) => full(row[j])));
+  const [top, left] = [rows, columns].map((has) => Math.max(has.indexOf(true), 0));
+  const [bottom, right] = [rows, columns].map((has) => has.lastIndexOf(true) + 1);
+  if (bottom - top < 2 || right - left < 2) return trace;
+  return { ...trace, x: x.slice(left, right), y: y.slice(top, bottom), z: z.slice(top, bottom).map((row) => row.slice(left, right)) };
 }
 
 class Drawing {
@@ -186,7 +208,7 @@ class Drawing {
     place.className = "chart-live";
     this.box.append(place);
     this.place = place;
-    await Plotly.newPlot(place, this.figure.data, themed(this.figure.layout, this.box), CONFIG);
+    await Plotly.newPlot(place, this.figure.data.map(trimmed), themed(this.figure.layout), CONFIG);
     this.box.classList.add("is-live");
     this.box.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
   }
@@ -194,7 +216,7 @@ class Drawing {
   redraw(figure = this.figure) {
     this.figure = figure;
     if (!this.place) return undefined;
-    return window.Plotly.react(this.place, figure.data, themed(figure.layout, this.box), CONFIG);
+    return window.Plotly.react(this.place, figure.data.map(trimmed), themed(figure.layout), CONFIG);
   }
 }
 
@@ -222,8 +244,7 @@ function startExplorer(root, drawing) {
     root.classList.toggle("is-changed", spec.controls.some((c, i) => positions[i] !== c.start));
     clearTimeout(quiet);
     quiet = setTimeout(() => { if (spoken.textContent !== now.says) spoken.textContent = now.says; }, 600);
-    drawing.redraw(now.figure);
-    root.dispatchEvent(new CustomEvent("explored"));
+    Promise.resolve(drawing.redraw(now.figure)).then(() => root.dispatchEvent(new CustomEvent("explored")));
   };
   const changed = () => { // at once, and then no more than once a frame
     if (!resting) { moved = true; return; }
@@ -274,8 +295,9 @@ export function start(root = document) {
     near.observe(box);
     if (holder.classList.contains("explorer")) startExplorer(holder, drawing);
   }
-  document.addEventListener("themechange", () => drawings.forEach((d) => d.redraw()));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawings.forEach((d) => d.redraw()));
+  const recolour = () => { look = undefined; drawings.forEach((d) => d.redraw()); };
+  document.addEventListener("themechange", recolour);
+  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", recolour);
 }
 
 if (globalThis.document) {

@@ -1,0 +1,71 @@
+"""The built site as the tests see it: its pages, and a server on the loopback that does gzip and nothing else."""
+
+import gzip
+import http.server
+import threading
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parent.parent
+SITE = ROOT / "_build" / "html"
+ZIPPED = {".html", ".css", ".js", ".json", ".svg", ".csv", ".ipynb", ".md", ".txt"}
+
+
+def pages():
+    """Return the site's pages relative to it, sorted; empty before the book is built."""
+    return sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if "_static" not in p.parts)
+
+
+def soup(page):
+    """Return a page as parsed HTML."""
+    return BeautifulSoup((SITE / page).read_text(encoding="utf-8"), "html.parser")
+
+
+def pages_with(selector):
+    """Return the pages that have an element of `selector`, a class name."""
+    return [p for p in pages() if soup(p).select_one(selector)]
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}  # noqa: RUF012
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        path = path / "index.html" if path.is_dir() else path
+        if not path.is_file():
+            return self.send_error(404)
+        body = path.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        if path.suffix in ZIPPED and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, 6, mtime=0)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+class _Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A browser that hangs up early is no error."""
+
+
+@contextmanager
+def served(folder=SITE):
+    """Serve `folder` for a while; gives its address with a slash at the end."""
+    server = _Quiet(("127.0.0.1", 0), partial(_Files, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,454 @@
+"""The built site in a real browser: every page, every chart, every explorer, whatever chapters there are."""
+
+import csv
+import io
+import itertools
+import random
+import re
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from site_server import SITE, pages, pages_with, soup
+
+pytestmark = pytest.mark.browser
+
+ALL = pages() or [None]
+CHARTS = pages_with(".chart") or [None]
+EXPLORERS = pages_with(".explorer") or [None]
+LOOKS = [(size, theme) for size in ("phone", "desktop") for theme in ("light", "dark")]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SAYS_NOTHING = re.compile(r"\b(?:NaN|Infinity|undefined|null|no value)\b")
+
+# Helpers that run in the page.
+TOOLS = """() => {
+window.frames2 = () =>
+  new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));
+window.live = async (chart) => {
+  const box = chart.querySelector(".chart-plot");
+  box.scrollIntoView({ block: "center" });
+  for (let i = 0; i < 300 && !box.matches(".is-live"); i++) await new Promise((done) => setTimeout(done, 50));
+  return box.matches(".is-live");
+};
+window.drawable = () => [...document.querySelectorAll(".chart")].filter((c) => c.querySelector("script.chart-figure"));
+window.allLive = async () => {
+  const dead = [];
+  for (const chart of drawable()) if (!(await live(chart))) dead.push(chart.id);
+  scrollTo(0, 0);
+  await frames2();
+  return dead;
+};
+const full = (v) => v !== null && v !== undefined && v === v;
+const any = (v) => Array.isArray(v) ? v.some(any) : ArrayBuffer.isView(v) ? [...v].some(full) : full(v);
+window.traces = (chart) => {  // how many traces have data to draw, and how many are drawn
+  const plot = chart.querySelector(".chart-live"), svg = plot.querySelector("svg.main-svg");
+  const shown = plot.data.filter((t) => t.visible !== false && t.visible !== "legendonly");
+  const marked = (group) => [...group.querySelectorAll("path, image, text")].some((m) =>
+    m.localName === "image" ? m.getAttribute("href")?.length > 40 && m.getBoundingClientRect().width > 0
+    : m.localName === "text" ? m.textContent.trim() : m.getTotalLength() > 0);
+  const groups = [...svg.querySelectorAll(".scatterlayer .trace, .barlayer .trace, .heatmaplayer .hm")];
+  const code = svg.outerHTML.replace(/href="data:[^"]*"/g, "");
+  return { asked: shown.filter((t) => any(t.z ?? t.y ?? t.x)).length, drawn: groups.filter(marked).length,
+           bad: /NaN|undefined/.test(code) };
+};
+window.look = (chart) => {  // what a reader sees of an explorer
+  const svg = chart.querySelector(".chart-live svg.main-svg");
+  const parts = [...svg.querySelectorAll("path, image, text")].map((m) =>
+    ["d", "href", "x", "width", "transform"].map((name) => m.getAttribute(name)) + m.textContent);
+  let hash = 0;
+  for (const c of parts.join("|")) hash = (hash * 31 + c.charCodeAt(0)) | 0;
+  const cells = [...chart.querySelectorAll(".chart-data tbody td:last-child")].map((c) => c.textContent);
+  const texts = [...svg.querySelectorAll("text")].map((t) => t.textContent);
+  const inputs = [...chart.querySelectorAll(".control input, .control select")];
+  return {
+    drawn: hash, cells, texts, says: chart.querySelector(".explorer-says").textContent, at: inputs.map((i) => +i.value),
+    heard: inputs.map((i) => i.getAttribute("aria-valuetext")),
+    shown: inputs.map((i) => i.parentNode.querySelector("output")?.textContent ?? null),
+  };
+};
+window.put = async (chart, positions) => {
+  const inputs = [...chart.querySelectorAll(".control input, .control select")];
+  inputs.forEach((input, i) => (input.value = positions[i]));
+  const done = new Promise((resolve) => chart.addEventListener("explored", resolve, { once: true }));
+  inputs[0].dispatchEvent(new Event("input", { bubbles: true }));
+  await done;
+};
+}"""  # fmt: skip
+
+
+def opened(visit, page, *look, **options):
+    """Visit `page` with the helpers loaded."""
+    seen = visit(page, *look, **options)
+    seen.page.evaluate(TOOLS)
+    return seen
+
+
+def explorer(page, name):
+    """The element of one explorer, alive."""
+    chart = page.query_selector(f"#{name}")
+    assert page.evaluate("live", chart), f"#{name} did not come alive"
+    return chart
+
+
+def explorers(page):
+    """Ids and specs of the explorers of an open page."""
+    spec = "(e) => [e.id, JSON.parse(e.querySelector('.chart-spec').textContent)]"
+    return page.eval_on_selector_all(".explorer", f"all => all.map({spec})")
+
+
+# ---- the page as it is written ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_page_names_itself_and_its_headings_step_by_one(site, page):
+    tree = soup(page)
+    assert tree.html.get("lang")
+    assert tree.title and tree.title.get_text(strip=True)
+    about = tree.find("meta", attrs={"name": "description"})
+    assert about and len(about["content"].split()) >= 3, "no meta description"
+    levels = [int(h.name[1]) for h in tree.main.find_all(re.compile(r"^h[1-6]$"))]
+    assert len(tree.find_all("h1")) == 1
+    assert levels and levels[0] == 1
+    jumps = [f"h{a} to h{b}" for a, b in itertools.pairwise(levels) if b > a + 1]
+    assert not jumps
+    ids = [e["id"] for e in tree.find_all(id=True)]
+    assert len(ids) == len(set(ids)), f"used twice: {sorted({i for i in ids if ids.count(i) > 1})}"
+    assert all(image.has_attr("alt") for image in tree.find_all("img"))
+
+
+def targets(page):
+    """Addresses that a page links to or loads."""
+    for element in soup(page).find_all(True):
+        for name in ("href", "src", "action", "poster", "data"):
+            if element.get(name) and element.name != "use":
+                yield element, element[name]
+        for part in (element.get("srcset") or "").split(","):
+            if part.strip():
+                yield element, part.split()[0]
+
+
+def test_every_link_and_anchor_of_the_site_resolves(site):
+    ids, broken, foreign = {}, [], []
+    for page in ALL:
+        ids[page] = {e[key] for key in ("id", "name") for e in soup(page).find_all(attrs={key: True})}
+    own = {(soup(page).find("link", rel="canonical") or {}).get("href") for page in ALL}
+    for page in ALL:
+        for element, address in targets(page):
+            to = urlsplit(urljoin(f"site:/{page}", address) if not urlsplit(address).scheme else address)
+            if to.scheme in ("http", "https", "//"):
+                loads = element.name != "a" and not {"canonical", "license", "author"} & set(element.get("rel") or [])
+                if (loads or address.startswith("//")) and address not in own:
+                    foreign.append(f"{page}: <{element.name}> {address}")
+                continue
+            if to.scheme in ("mailto", "data"):
+                continue
+            target = (PurePosixPath(page).parent / unquote(urlsplit(address).path)) if urlsplit(address).path else page
+            path = normal(str(target))
+            path = f"{path}/index.html".lstrip("/") if (SITE / path).is_dir() else path
+            if not (SITE / path).is_file():
+                broken.append(f"{page}: {address}")
+            elif to.fragment and path in ids and unquote(to.fragment) not in ids[path]:
+                broken.append(f"{page}: {address} (no such anchor)")
+    for sheet in SITE.rglob("*.css"):
+        for address in re.findall(r"url\(\s*['\"]?([^'\")]+)", sheet.read_text(encoding="utf-8")):
+            if re.match(r"(?:https?:)?//", address):
+                foreign.append(f"{sheet.name}: {address}")
+            elif not address.startswith(("data:", "#")) and not (sheet.parent / urlsplit(address).path).is_file():
+                broken.append(f"{sheet.name}: {address}")
+    assert not broken, "\n".join(broken)
+    assert not foreign, "\n".join(foreign)
+
+
+def normal(path):
+    """A relative path without dots; one that leaves the site keeps them."""
+    parts = []
+    for part in PurePosixPath(path).parts:
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+# ---- the page as it is shown --------------------------------------------------------------------------------------
+
+OVERFLOW = """() => {
+  const wide = document.documentElement.scrollWidth;
+  if (wide <= innerWidth) return [];
+  const out = [...document.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1);
+  return [`${wide} px wide`, ...out.slice(0, 5).map((e) => `${e.localName}.${e.className.baseVal ?? e.className}`)];
+}"""
+
+
+def violations(page, within=None):
+    """What axe-core has against a page, or a part of it, by WCAG 2.2 AA."""
+    found = Axe().run(page, within, {"runOnly": RULES, "resultTypes": ["violations"]}).response["violations"]
+    return [f"{v['id']}: {n['html'][:200]} {n['failureSummary']}" for v in found for n in v["nodes"][:3]]
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@pytest.mark.parametrize("page", ALL)
+def test_page_is_quiet_fits_and_is_accessible_with_all_charts_alive(visit, page, size, theme):
+    seen = opened(visit, page, size, theme)
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == theme
+    assert seen.page.evaluate("allLive()") == []
+    for width in (390, 320) if size == "phone" else (1280,):
+        seen.page.set_viewport_size({"width": width, "height": 844})
+        seen.page.evaluate("frames2()")
+        assert seen.page.evaluate(OVERFLOW) == [], f"at {width} px"
+    assert not (found := violations(seen.page)), "\n".join(found)
+    if size == "desktop":
+        check_print(seen.page)
+    loads = sum("plotly" in request for request in seen.requests)
+    assert loads == bool(soup(page).select("script.chart-figure")), f"Plotly is asked for {loads} times"
+    seen.assert_clean()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_drawers_of_the_phone_open_and_are_accessible(visit, theme):
+    seen = visit(CHARTS[0] or ALL[0], "phone", theme)
+    buttons = seen.page.locator("button[popovertarget]:visible:not([popovertargetaction=hide])")
+    assert buttons.count() >= 1
+    for at in range(buttons.count()):
+        drawer = buttons.nth(at).get_attribute("popovertarget")
+        buttons.nth(at).click()
+        assert seen.page.locator(f"#{drawer}").is_visible()
+        assert not (found := violations(seen.page, f"#{drawer}")), "\n".join(found)
+        seen.page.keyboard.press("Escape")
+        assert not seen.page.locator(f"#{drawer}").is_visible()
+    seen.assert_clean()
+
+
+def test_theme_button_restyles_page_and_charts(visit):
+    seen = opened(visit, CHARTS[0], "desktop", "light")
+    chart = seen.page.query_selector(".chart:has(script.chart-figure)")
+    seen.page.evaluate("live", chart)
+    ink = "(chart) => getComputedStyle(chart.querySelector('.chart-live .xtick text, .chart-live .ytick text')).fill"
+    ground = "['html', 'body'].map((e) => getComputedStyle(document.querySelector(e)).backgroundColor).join()"
+    before = seen.page.evaluate(ink, chart), seen.page.evaluate(ground)
+    while seen.page.evaluate("document.documentElement.dataset.theme") != "dark":
+        seen.page.click("button.theme")
+    seen.page.evaluate("frames2()")
+    after = seen.page.evaluate(ink, chart), seen.page.evaluate(ground)
+    assert before[0] != after[0] and before[1] != after[1]
+    seen.page.reload()
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    seen.assert_clean()
+
+
+@pytest.mark.parametrize("page", [p for p in EXPLORERS if p] or CHARTS)
+def test_a_change_of_theme_keeps_the_setting(visit, page):
+    seen = opened(visit, page)
+    for name, spec in explorers(seen.page)[:1]:
+        chart = explorer(seen.page, name)
+        seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, [top(c) for c in spec["controls"]]])
+        before = seen.page.evaluate("look", chart)
+        seen.page.emulate_media(color_scheme="dark")
+        seen.page.evaluate("frames2()")
+        after = seen.page.evaluate("look", chart)
+        assert (before["at"], before["says"], before["drawn"]) == (after["at"], after["says"], after["drawn"])
+
+
+def test_search_finds_words_of_a_page(visit, site):
+    page = next(p for p in ALL if p not in ("index.html", "search.html"))
+    word = max(re.findall(r"[A-Za-z]{4,}", soup(page).h1.get_text()), key=len)
+    seen = visit(f"search.html?q={word}")
+    seen.page.wait_for_selector("#search-results a")
+    links = seen.page.eval_on_selector_all("#search-results a", "all => all.map((a) => a.pathname.slice(1))")
+    assert page in links
+    seen.assert_clean()
+
+
+# ---- without a script, and on paper -------------------------------------------------------------------------------
+
+# Buttons that open a popover work without a script, and so does the form that leads to the search page.
+CONTROLS = "button:not([popovertarget], header.site form *), input:not(header.site *), select, textarea"
+
+
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("page", ALL)
+def test_page_without_script_has_its_text_and_pictures_and_no_dead_control(visit, page, size):
+    seen = visit(page, size, script=False)
+    assert len(seen.page.locator("main").inner_text().split()) > 5
+    dead = [c.evaluate("e => e.outerHTML") for c in seen.page.locator(CONTROLS).all() if c.is_visible()]
+    assert not dead, f"seen but of no use without a script: {dead}"
+    check_pictures(seen.page)
+    seen.assert_clean()
+
+
+@pytest.mark.parametrize("page", CHARTS)
+def test_print_has_pictures_and_no_controls_before_charts_are_alive(visit, page):
+    check_print(visit(page, "phone", "light").page)
+
+
+def check_print(page):
+    """On paper: no controls, and a picture of every chart, live or static."""
+    page.emulate_media(media="print")
+    page.wait_for_timeout(200)
+    controls = page.locator(".explorer-controls, header.site, .copy, nav.contents, nav.chapters")
+    assert not [c.evaluate("e => e.className") for c in controls.all() if c.is_visible()]
+    check_pictures(page)
+    pale = page.eval_on_selector_all(
+        ".chart-plot text",
+        """all => all.filter((t) => t.checkVisibility({ visibilityProperty: true })
+             && getComputedStyle(t).fill.match(/[\\d.]+/g)?.slice(0, 3).reduce((sum, c) => sum + +c, 0) > 500)
+           .map((t) => t.closest(".chart").id + ": " + t.textContent)""",
+    )
+    assert not pale, f"too pale for paper: {pale[:5]}"
+
+
+def check_pictures(page):
+    """Every chart shows a drawing of some size with something in it: the live one where it is, else the static one."""
+    for plot in page.locator(".chart-plot").all():
+        live = plot.evaluate("e => e.matches('.is-live')")
+        drawing = plot.locator("> .chart-live" if live else "> svg").first
+        box = drawing.bounding_box() if drawing.is_visible() else None
+        where = plot.evaluate("e => e.closest('.chart').id")
+        assert box and box["width"] > 150 and box["height"] > 100, f"{where}: no picture"
+        assert drawing.locator("path, image, rect").count() >= 3, f"{where}: an empty picture"
+
+
+# ---- charts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", CHARTS)
+def test_chart_is_drawn_and_carries_summary_sources_table_and_csv(visit, page):
+    seen = opened(visit, page)
+    for chart in seen.page.query_selector_all(".chart"):
+        name = chart.get_attribute("id")
+        if chart.query_selector("script.chart-figure"):
+            assert seen.page.evaluate("live", chart), f"{name} did not come alive"
+            traces = seen.page.evaluate("traces", chart)
+            assert traces["asked"] and traces["drawn"] == traces["asked"] and not traces["bad"], f"{name}: {traces}"
+        else:
+            assert chart.query_selector(".chart-plot svg path"), f"{name}: no drawing"
+        words = chart.query_selector(".chart-summary, .explorer-says").inner_text()
+        assert len(words.split()) >= 8 and not SAYS_NOTHING.search(words), f"{name}: {words}"
+        assert len(chart.query_selector(".chart-sources").inner_text()) > len("Sources: ."), f"{name}: no sources"
+        rows = chart.query_selector_all(".chart-data tbody tr")
+        head = [h.evaluate("e => e.firstChild.data") for h in chart.query_selector_all(".chart-data th")]
+        with seen.page.expect_download() as download:
+            chart.query_selector(".chart-csv").click()
+        table = list(csv.reader(io.StringIO(download.value.path().read_text(encoding="utf-8"))))
+        assert len(table) > 1 and {len(row) for row in table} == {len(table[0])}, f"{name}: ragged or empty CSV"
+        if "explorer" in chart.get_attribute("class"):
+            assert rows and table[0] == ["trace", "x", "y", "z"]
+            continue
+        assert table[0] == head
+        assert len(rows) == min(len(table) - 1, 100), f"{name}: {len(rows)} rows shown, {len(table) - 1} in the CSV"
+        assert f"({len(table) - 1} rows)" in chart.query_selector("summary").inner_text()
+    seen.assert_clean()
+
+
+# ---- explorers ----------------------------------------------------------------------------------------------------
+
+
+def top(control):
+    """The last position of a control."""
+    return control["count"] if control["kind"] == "slider" else len(control["options"]) - 1
+
+
+def differs(before, after):
+    """Whether the chart or the numbers changed, and the sentence with them."""
+    return (before["drawn"] != after["drawn"] or before["cells"] != after["cells"]) and before["says"] != after["says"]
+
+
+@pytest.mark.parametrize("page", EXPLORERS)
+def test_every_control_answers_the_keyboard(visit, page):
+    seen = opened(visit, page)
+    rng = random.Random(page)
+    for name, spec in explorers(seen.page):
+        chart = explorer(seen.page, name)
+        inputs = chart.query_selector_all(".control input, .control select")
+        assert len(inputs) == len(spec["controls"]) > 0
+
+        def press(key, at, name=name, chart=chart, inputs=inputs):
+            inputs[at].focus()
+            seen.page.keyboard.press(key)
+            seen.page.evaluate("frames2()")
+            now = seen.page.evaluate("look", chart)
+            assert now["heard"][at] == now["shown"][at], f"{name}: says {now['heard'][at]}, shows {now['shown'][at]}"
+            return now
+
+        for at, control in enumerate(spec["controls"]):
+            who = f"{name}, {control['label']}"
+            # A control may do nothing beside some settings of the others (a cluster size without clusters): try a few.
+            for attempt in range(6):
+                if attempt:
+                    to = [rng.randint(0, top(c)) for c in spec["controls"]]
+                    seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, to])
+                if control["kind"] == "slider":
+                    low = press("Home", at)
+                    up = press("ArrowRight", at)
+                    high = press("End", at)
+                    down = press("ArrowLeft", at)
+                    count, four = control["count"], (low, up, high, down)
+                    assert [s["at"][at] for s in four] == [0, 1, count, count - 1], who
+                    assert len({s["heard"][at] for s in four}) >= min(count + 1, 4), who
+                    assert low["heard"][at].endswith(control["unit"]), who
+                    works = differs(low, high)
+                else:
+                    states = [press("Home", at)] + [press("ArrowDown", at) for _ in control["options"][1:]]
+                    assert [s["at"][at] for s in states] == list(range(len(states))), who
+                    works = any(differs(states[0], s) for s in states[1:])
+                if works:
+                    break
+            assert works, f"{who}: chart, numbers or sentence stay as they are"
+            seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, [c["start"] for c in spec["controls"]]])
+    seen.assert_clean()
+
+
+@pytest.mark.parametrize("page", EXPLORERS)
+def test_setting_is_announced_linked_and_reset(visit, page):
+    seen = opened(visit, page)
+    rng = random.Random(page)
+    for name, spec in explorers(seen.page):
+        chart = explorer(seen.page, name)
+        start = seen.page.evaluate("look", chart)
+        assert start["at"] == [c["start"] for c in spec["controls"]]
+        to = [rng.choice([p for p in range(top(c) + 1) if p != c["start"]]) for c in spec["controls"]]
+        seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, to])
+        there = seen.page.evaluate("look", chart)
+        assert there["at"] == to
+        status = chart.query_selector("[role=status]")
+        said = "([status, says]) => status.textContent === says"
+        seen.page.wait_for_function(said, arg=[status, there["says"]], timeout=5000)
+        link = chart.query_selector(".explorer-link").evaluate("a => a.hash")
+        other = opened(visit, f"{page}{link}")
+        twin = explorer(other.page, name)
+        assert (arrived := other.page.evaluate("look", twin))["at"] == to, f"{link} gives {arrived['at']}"
+        for part in ("says", "cells", "heard", "texts", "drawn"):
+            assert arrived[part] == there[part], f"{link}: {part}"
+        top_edge = twin.evaluate("e => e.getBoundingClientRect().top")
+        assert -400 < top_edge < 900, f"{link} does not lead to the explorer"
+        other.assert_clean()
+        chart.query_selector(".explorer-reset").click()
+        seen.page.evaluate("frames2()")
+        again = seen.page.evaluate("look", chart)
+        assert again == start, f"{name}: Reset does not restore"
+    seen.assert_clean()
+
+
+EXTREMES, RANDOM = 32, 30
+
+
+@pytest.mark.parametrize("page", EXPLORERS)
+def test_no_setting_gives_an_empty_chart_or_a_missing_number(visit, page):
+    seen = opened(visit, page)
+    rng = random.Random(page)
+    bad = []
+    for name, spec in explorers(seen.page):
+        chart, controls = explorer(seen.page, name), spec["controls"]
+        ends = [range(top(c) + 1) if c["kind"] == "choice" else (0, top(c)) for c in controls]
+        corners = list(itertools.product(*ends))
+        states = rng.sample(corners, min(EXTREMES, len(corners)))
+        states += [[rng.randint(0, top(c)) for c in controls] for _ in range(RANDOM)]
+        see = "async ([chart, to]) => { await put(chart, to); return { ...look(chart), ...traces(chart) }; }"
+        for state in states:
+            got = seen.page.evaluate(see, [chart, list(state)])
+            text = " | ".join([got["says"], *got["cells"], *got["texts"], *filter(None, got["shown"])])
+            if SAYS_NOTHING.search(text) or got["bad"] or not got["drawn"] or got["drawn"] < got["asked"]:
+                bad.append(f"{name} at {list(state)}: {got['drawn']} of {got['asked']} traces drawn; {text[:300]}")
+    assert not bad, "\n".join(bad[:10])
+    seen.assert_clean()
