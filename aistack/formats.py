@@ -50,11 +50,11 @@ def number_text(value: float, spec: str = ".3s") -> str:
         return _fixed(value, digits)
     if value == 0:
         return "0"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return _fixed(float(f"{mantissa}e{exponent}"), max(digits - 1 - int(exponent), 0))
+    rounded = f"{value:.{digits - 1}e}"
+    return _fixed(Decimal(rounded), min(max(digits - 1 - int(rounded.split("e")[1]), 0), 100))
 
 
-def _fixed(value: float, decimals: int) -> str:
+def _fixed(value: float | Decimal, decimals: int) -> str:
     text = f"{Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _WIDE):,f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
 

@@ -25,6 +25,11 @@ BINARY = {
 }  # fmt: skip
 ALIASES = {"true_divide": "divide", "fabs": "absolute", "float_power": "power", "mod": "remainder"}
 FOLDS = {"sum", "prod", "max", "min", "cumsum"}
+#: What gives the same for conditions alone in Python, in numpy and in the page; with others True + True is 2, True or an error.
+LOGIC = {
+    "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and", "logical_or", "logical_not",
+    "multiply", "maximum", "minimum", "where", "isfinite", "isnan",
+}  # fmt: skip
 
 
 class TraceError(TypeError):
@@ -114,7 +119,7 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __init__(self, graph: Graph, node: int, sample):
-        self._graph, self._node, self._sample = graph, node, np.asarray(sample, dtype=float)
+        self._graph, self._node, self._sample = graph, node, _plain(sample)
 
     shape = property(lambda self: self._sample.shape)
     ndim = property(lambda self: self._sample.ndim)
@@ -184,8 +189,13 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         return f"Tracer({self._sample!r})"
 
 
+def _plain(value) -> np.ndarray:
+    array = np.asarray(value)
+    return array if array.dtype == bool else np.asarray(value, dtype=float)
+
+
 def _sample(value):
-    return value._sample if isinstance(value, Tracer) else np.asarray(value, dtype=float)
+    return value._sample if isinstance(value, Tracer) else _plain(value)
 
 
 def _node(graph: Graph, value) -> int:
@@ -207,8 +217,10 @@ def _broadcast(graph: Graph, value, shape: tuple) -> int:
 
 def _elementwise(graph: Graph, name: str, inputs, function):
     samples = [_sample(x) for x in inputs]
+    if name not in LOGIC and all(s.dtype == bool for s in samples):
+        _refuse(f"np.{name} of conditions alone", "multiply them by 1.0 first, or use np.logical_and, np.logical_or")
     with np.errstate(all="ignore"):
-        result = np.asarray(function(*samples), dtype=float)
+        result = _plain(function(*samples))
     nodes = [_broadcast(graph, x, result.shape) for x in inputs]
     if all(graph.nodes[n][0] == "c" for n in nodes):
         return Tracer(graph, graph.constant(result), result)

@@ -154,7 +154,7 @@ def _add_assets(app, pagename, templatename, context, doctree):
     """Bring charts' style and script to the pages that have charts."""
     if doctree is not None and next(doctree.findall(ChartNode), None) is not None:
         app.add_css_file("charts.css")
-        app.add_js_file("explore.js", type="module", loading_method="none")
+        app.add_js_file("explore.js", loading_method="defer")
 
 
 def setup_charts(app) -> None:

@@ -130,6 +130,8 @@ def _tidy_table(match):
     """Scope the headers of one table, name it if it has no caption, and give it a box to scroll in."""
     table = re.sub(r'(<(?:table|tr|th|td)\b[^>]*?) (?:style="text-align: \w+;"|border="1")', r"\1", match[0])
     table = re.sub(r"<colgroup>.*?</colgroup>\s*", "", table, flags=re.S)
+    if 'class="dataframe"' in table:
+        table = re.sub(r"<td>(?=[^<]*[^\W\d_]{3})", '<td class="words">', table)
     head, mark, rest = table.partition("</thead>")
     if mark:
         head = re.sub(r"<th></th>", "<td></td>", head)

@@ -478,8 +478,8 @@ def die_yield(area_mm2, defect_density_per_cm2, model=3, clustering=3.0):
     >>> [round(float(die_yield(814.0, 0.1, model)), 3) for model in range(4)]
     [0.443, 0.468, 0.551, 0.487]
     """
-    known = np.equal(model, 0) + np.equal(model, 1) + np.equal(model, 2) + np.equal(model, 3)
-    require(np.greater(known, 0), f"model must be 0 to 3 ({', '.join(YIELD_MODELS)}), not {model!r}")
+    early, late = (np.logical_or(np.equal(model, n), np.equal(model, n + 1)) for n in (0, 2))
+    require(np.logical_or(early, late), f"model must be 0 to 3 ({', '.join(YIELD_MODELS)}), not {model!r}")
     arguments = (area_mm2, defect_density_per_cm2)
     simple = np.where(np.equal(model, 0), poisson_yield(*arguments), murphy_yield(*arguments))
     mixed = np.where(np.equal(model, 2), seeds_yield(*arguments), negative_binomial_yield(*arguments, clustering))

@@ -1,4 +1,10 @@
 // Charts and explorers of the page. Plotly comes once, from this site, when the first chart nears the view.
+// A classic script, because browsers refuse modules to a page opened from disk; it runs deferred, after the page is read.
+
+(() => {
+"use strict";
+
+const HERE = globalThis.document?.currentScript?.src;
 
 // ---- expression graphs (the nodes are described in aistack/trace.py) ----------------------------------------------
 
@@ -27,7 +33,7 @@ const NUMBER = { inf: Infinity, "-inf": -Infinity, nan: NaN };
 const number = (x) => (typeof x === "string" ? NUMBER[x] : x);
 
 /** Compile a traced graph into a function of named inputs that returns the named outputs. */
-export function compile(graph) {
+function compile(graph) {
   const values = [], steps = [], inputs = {};
   graph.nodes.forEach(([op, ...rest], at) => {
     const fresh = (size) => (values[at] = new Float64Array(size));
@@ -84,7 +90,7 @@ export function compile(graph) {
 }
 
 /** Look the outputs up in a precomputed grid; `positions` are the controls' stops. */
-export function lookUp(grid, positions) {
+function lookUp(grid, positions) {
   const at = positions.reduce((sum, p, i) => sum * grid.counts[i] + p, 0);
   return Object.fromEntries(Object.entries(grid.outputs).map(([name, all]) => [name, all[at]]));
 }
@@ -92,28 +98,28 @@ export function lookUp(grid, positions) {
 // ---- numbers as words (the same as aistack/formats.py) ------------------------------------------------------------
 
 /** Print a number by a spec: `.Nf`, `.N%`, `.Ns` or `word|word`. */
-export function formatNumber(value, spec = ".3s") {
+function formatNumber(value, spec = ".3s") {
   if (value === null || !Number.isFinite(value)) return "no value";
   if (spec.includes("|")) {
     const words = spec.split("|");
     return words[Math.min(Math.max(Math.trunc(value), 0), words.length - 1)];
   }
   const digits = +spec.slice(1, -1), kind = spec.at(-1);
-  const fixed = (x, n) => {
-    const text = Math.abs(x) < 1e21 ? x.toFixed(n) : BigInt(x) + (n ? "." + "0".repeat(n) : "");
+  const grouped = (text) => {
     const [whole, rest] = text.replace("-", "").split(".");
-    const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? "." + rest : "");
-    return (text.startsWith("-") && /[1-9]/.test(text) ? "-" : "") + grouped;
+    return (text.startsWith("-") && /[1-9]/.test(text) ? "-" : "") + whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? "." + rest : "");
   };
+  const fixed = (x, n) => grouped(Math.abs(x) < 1e21 ? x.toFixed(n) : BigInt(x) + (n ? "." + "0".repeat(n) : ""));
   if (kind === "%") return fixed(value * 100, digits) + "%";
   if (kind === "f") return fixed(value, digits);
   if (value === 0) return "0";
-  const rounded = value.toExponential(digits - 1);
-  return fixed(+rounded, Math.max(digits - 1 - +rounded.split("e")[1], 0));
+  const rounded = value.toExponential(digits - 1), [mantissa, exponent] = rounded.split("e");
+  if (exponent >= digits - 1) return grouped(mantissa.replace(".", "").padEnd(+exponent + 1 + (value < 0), "0"));
+  return fixed(+rounded, Math.min(digits - 1 - exponent, 100));
 }
 
 /** Replace `{name:spec}` in a text by the named values. */
-export const fill = (text, values) =>
+const fill = (text, values) =>
   text.replace(/\{(\w+)(?::([^{}]*))?\}/g, (_, name, spec) => (typeof values[name] === "string" ? values[name] : formatNumber(values[name], spec || ".3s")));
 
 function substitute(template, results, words) {
@@ -129,11 +135,11 @@ function substitute(template, results, words) {
 // ---- controls -----------------------------------------------------------------------------------------------------
 
 /** The value a slider stands at in its position `at`. */
-export const slid = (c, at) =>
+const slid = (c, at) =>
   at >= c.count ? c.high : c.log ? c.low * (c.high / c.low) ** (at / c.count) : Math.min(c.low + at * c.step, c.high);
 
 /** A model of one explorer, apart from the page: positions of controls in, results and words out. */
-export function model(spec) {
+function model(spec) {
   const run = spec.graph ? compile(spec.graph) : null;
   return (positions) => {
     const inputs = {}, shown = {};
@@ -153,7 +159,7 @@ let plotly;
 const loadPlotly = () =>
   (plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = new URL("plotly-cartesian.min.js", import.meta.url);
+    script.src = new URL("plotly-cartesian.min.js", HERE);
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => reject(new Error("the chart library could not be loaded"));
     document.head.append(script);
@@ -265,7 +271,7 @@ function startExplorer(root, drawing) {
       }
       if (to >= 0 && to === to) { inputs[at].value = to; found = true; }
     }
-    if (found) { changed(); root.scrollIntoView(); }
+    if (found) changed();
   };
   root.addEventListener("input", changed);
   root.addEventListener("submit", (event) => event.preventDefault());
@@ -278,29 +284,32 @@ function startExplorer(root, drawing) {
   fromLink();
 }
 
-export function start(root = document) {
-  const drawings = [];
+/** Bring a chart to life: read its figure, start its controls, load plotly. Pages hold many charts, so each waits until it is near. */
+function wake(holder) {
+  const script = holder.querySelector("script.chart-figure");
+  if (!script || holder.drawing) return;
+  const drawing = (holder.drawing = new Drawing(holder.querySelector(".chart-plot"), JSON.parse(script.textContent)));
+  if (holder.classList.contains("explorer")) startExplorer(holder, drawing);
+  drawing.start().catch((error) => console.warn(error.message));
+}
+
+function start() {
   const near = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) {
-      near.unobserve(entry.target);
-      entry.target.drawing.start().catch((error) => console.warn(error.message));
-    }
+    for (const { isIntersecting, target } of entries) if (isIntersecting) { near.unobserve(target); wake(target); }
   }, { rootMargin: "250px 0px" });
-  for (const box of root.querySelectorAll(".chart-plot")) {
-    const holder = box.closest(".chart");
-    const script = holder.querySelector("script.chart-figure");
-    if (!script) continue;
-    const drawing = (box.drawing = new Drawing(box, JSON.parse(script.textContent)));
-    drawings.push(drawing);
-    near.observe(box);
-    if (holder.classList.contains("explorer")) startExplorer(holder, drawing);
-  }
-  const recolour = () => { look = undefined; drawings.forEach((d) => d.redraw()); };
+  const holders = document.querySelectorAll(".chart");
+  holders.forEach((holder) => near.observe(holder));
+  const aim = () => { // a link may hold the setting of an explorer
+    const holder = document.getElementById("explorer-" + /^#([\w-]+)\./.exec(location.hash)?.[1]);
+    if (holder) { wake(holder); holder.scrollIntoView(); }
+  };
+  addEventListener("hashchange", aim);
+  aim();
+  const recolour = () => { look = undefined; holders.forEach((holder) => holder.drawing?.redraw()); };
   document.addEventListener("themechange", recolour);
   for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", recolour);
 }
 
-if (globalThis.document) {
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => start());
-  else start();
-}
+globalThis.sand = { compile, lookUp, formatNumber, fill, slid, model };
+if (globalThis.document) start();
+})();
