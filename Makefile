@@ -25,7 +25,8 @@ book: env ## execute the notebooks, build the site, say where it is
 	@$(BIN)/python -m aistack.book
 
 lint: env
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check aistack tests
 	$(BIN)/codespell
 
 browser: env

@@ -254,10 +254,12 @@ class Dispatch:
         supply = self.solar_mw + self.nuclear_mw + self.gas_mw + self.discharge_mw + self.unserved_mw
         one_way = np.sqrt(self.campus.efficiency)
         gained = self.charge_mw * one_way - self.discharge_mw / one_way
-        return float(max(
-            np.abs(supply - self.load_mw - self.charge_mw).max(),
-            np.abs(self.stored_mwh - np.roll(self.stored_mwh, 1) - gained).max(),
-        ))
+        return float(
+            max(
+                np.abs(supply - self.load_mw - self.charge_mw).max(),
+                np.abs(self.stored_mwh - np.roll(self.stored_mwh, 1) - gained).max(),
+            )
+        )
 
     @property
     def co2_t(self) -> float:
@@ -268,8 +270,11 @@ class Dispatch:
     def cost_usd(self) -> float:
         """Running cost of the year, USD; no capital, and nothing for unserved load."""
         c = self.campus
-        return float(self.gas_mw.sum() * c.gas_usd_per_mwh + self.nuclear_mw.sum() * c.nuclear_usd_per_mwh
-                     + self.discharge_mw.sum() * c.battery_usd_per_mwh)
+        return float(
+            self.gas_mw.sum() * c.gas_usd_per_mwh
+            + self.nuclear_mw.sum() * c.nuclear_usd_per_mwh
+            + self.discharge_mw.sum() * c.battery_usd_per_mwh
+        )
 
     def shares(self) -> dict[str, float]:
         """Share of the year's load that each source met; the battery's is what it gave, less what it took."""
@@ -285,8 +290,9 @@ def _inputs(campus: Campus, load_mw, solar, nuclear):
     sun = campus.solar_mw * np.asarray(solar, dtype=float)
     reactor = campus.nuclear_mw * np.asarray(nuclear, dtype=float)
     shapes = load_mw.shape, sun.shape, reactor.shape
-    require(len(set(shapes)) == 1 and load_mw.ndim == 1,
-            f"load_mw, solar and nuclear must be equally long, not {shapes}")
+    require(
+        len(set(shapes)) == 1 and load_mw.ndim == 1, f"load_mw, solar and nuclear must be equally long, not {shapes}"
+    )
     require(np.min([load_mw.min(), sun.min(), reactor.min()]) >= 0, "load_mw, solar and nuclear must not be negative")
     return load_mw, sun, reactor
 
@@ -332,18 +338,37 @@ def dispatch(campus: Campus, load_mw, solar, nuclear) -> Dispatch:
     one, zero = sparse.identity(n, format="csr"), sparse.csr_matrix((n, n))
     before = sparse.csr_matrix((np.ones(n), (np.arange(n), np.arange(n) - 1 + n * (np.arange(n) == 0))), shape=(n, n))
     one_way = np.sqrt(campus.efficiency)
-    equations = sparse.bmat([
-        [one, one, one, -one, one, one, None],
-        [None, None, None, -one_way * one, one / one_way, zero, one - before],
-    ], format="csr")
-    price = [0, campus.nuclear_usd_per_mwh, campus.gas_usd_per_mwh, 0, campus.battery_usd_per_mwh,
-             campus.unserved_usd_per_mwh, 0]
-    most = [sun, reactor, np.full(n, campus.gas_mw), np.full(n, campus.battery_mw), np.full(n, campus.battery_mw),
-            load_mw, np.full(n, campus.battery_mwh)]
+    equations = sparse.bmat(
+        [
+            [one, one, one, -one, one, one, None],
+            [None, None, None, -one_way * one, one / one_way, zero, one - before],
+        ],
+        format="csr",
+    )
+    price = [
+        0,
+        campus.nuclear_usd_per_mwh,
+        campus.gas_usd_per_mwh,
+        0,
+        campus.battery_usd_per_mwh,
+        campus.unserved_usd_per_mwh,
+        0,
+    ]
+    most = [
+        sun,
+        reactor,
+        np.full(n, campus.gas_mw),
+        np.full(n, campus.battery_mw),
+        np.full(n, campus.battery_mw),
+        load_mw,
+        np.full(n, campus.battery_mwh),
+    ]
     found = optimize.linprog(
         np.repeat(np.array(price, dtype=float), n),
-        A_eq=equations, b_eq=np.concatenate([load_mw, np.zeros(n)]),
-        bounds=np.stack([np.zeros(7 * n), np.concatenate(most)], axis=1), method="highs",
+        A_eq=equations,
+        b_eq=np.concatenate([load_mw, np.zeros(n)]),
+        bounds=np.stack([np.zeros(7 * n), np.concatenate(most)], axis=1),
+        method="highs",
     )
     require(found.status == 0, f"no dispatch found: {found.message}")
     used, nuclear_mw, gas, charge, discharge, unserved, stored = found.x.reshape(7, n)

@@ -18,12 +18,25 @@ import numpy as np
 
 from aistack import data as _data
 
-__all__ = ["DASHES", "LAYERS", "MIME", "PALETTE", "SYMBOLS", "VENDORS", "Chart", "axis", "chart", "color", "layout", "plain"]
+__all__ = [
+    "DASHES",
+    "LAYERS",
+    "MIME",
+    "PALETTE",
+    "SYMBOLS",
+    "VENDORS",
+    "Chart",
+    "axis",
+    "chart",
+    "color",
+    "layout",
+    "plain",
+]
 
 MIME = "application/vnd.aistack.chart+json"
 
 #: Eight colours told apart with any colour vision, each at least 3:1 against both themes' grounds.
-PALETTE = ("#0b7ac4", "#d4660f", "#0f9176", "#c2559b", "#7a6ae0", "#a87b00", "#d6453d", "#5f7d8c")
+PALETTE = ("#258bd6", "#d66f12", "#10915b", "#c158a8", "#7573ee", "#89671d", "#db4d51", "#6a7d81")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "triangle-down", "star", "cross")
 
@@ -57,7 +70,9 @@ def color(name) -> str:
     """
     if isinstance(name, str):
         if name not in VENDORS:
-            raise KeyError(f"{name!r} has no colour yet{_data._nearest(name, VENDORS)}; add it to aistack.charts.VENDORS")
+            raise KeyError(
+                f"{name!r} has no colour yet{_data._nearest(name, VENDORS)}; add it to aistack.charts.VENDORS"
+            )
         return VENDORS[name]
     return PALETTE[name % len(PALETTE)]
 
@@ -121,7 +136,9 @@ def plain_exact(value):
     if isinstance(value, list):
         return [plain_exact(v) for v in value]
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value if math.isfinite(value) else str(value)
+        return (
+            int(value) if value.is_integer() and abs(value) < 2**53 else value if math.isfinite(value) else str(value)
+        )
     return value
 
 
@@ -137,7 +154,9 @@ def source_lines(ids, frame=None) -> list[dict]:
         line = {k: record[k] for k in ("source_id", "title", "publisher", "date", "locator")}
         if frame is not None and {"source_id", "as_of"} <= set(frame.columns):
             dates = sorted(frame.loc[frame["source_id"] == record["source_id"], "as_of"].dropna().astype(str))
-            line["as_of"] = dates[0] if dates and dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}" if dates else None
+            line["as_of"] = (
+                dates[0] if dates and dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}" if dates else None
+            )
         lines.append({k: v for k, v in line.items() if v is not None})
     return lines
 
@@ -185,7 +204,9 @@ class Chart:
             display(HTML(self.svg))
         else:
             display(_plotly(_figure(self.figure)))
-        display(HTML(f"<p><b>{html.escape(self.title)}</b> {html.escape(self.summary)}</p>{_sources_html(self.sources)}"))
+        display(
+            HTML(f"<p><b>{html.escape(self.title)}</b> {html.escape(self.summary)}</p>{_sources_html(self.sources)}")
+        )
 
 
 def _plotly(figure: dict):
@@ -195,7 +216,9 @@ def _plotly(figure: dict):
 
 
 def _sources_html(lines: list[dict]) -> str:
-    return "<p><small>Sources: " + "; ".join(html.escape(source_text(s)) for s in lines) + ".</small></p>" if lines else ""
+    return (
+        "<p><small>Sources: " + "; ".join(html.escape(source_text(s)) for s in lines) + ".</small></p>" if lines else ""
+    )
 
 
 def source_text(source: dict) -> str:
@@ -243,7 +266,9 @@ def chart(figure, *, name: str, title: str, summary: str, data, sources=None) ->
     if not sources:
         raise ValueError(f"chart {name!r}: no sources; pass sources=[…] (ids of data/sources.csv)")
     svg = svg_text(figure) if hasattr(figure, "savefig") else None
-    return Chart(figure, name, title, summary, _table(data, data.attrs.get("units", {})), source_lines(sources, data), svg)
+    return Chart(
+        figure, name, title, summary, _table(data, data.attrs.get("units", {})), source_lines(sources, data), svg
+    )
 
 
 INK, FAINT, GROUND = "#010203", "#040506", "#fefdfc"  # stand-ins that the page's theme replaces
@@ -259,7 +284,9 @@ def svg_text(figure) -> str:
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aistack", "font.family": "sans-serif"}):
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.05, transparent=True, metadata={"Date": None})
+        figure.savefig(
+            buffer, format="svg", bbox_inches="tight", pad_inches=0.05, transparent=True, metadata={"Date": None}
+        )
     plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -271,13 +298,19 @@ def svg_text(figure) -> str:
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
     text = re.sub(r'\sid="([^"]*)"', lambda m: f' id="{salt}{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r'(url\(#|href="#)([^")]+)', rf"\g<1>{salt}\g<2>", text)
+    text = text.replace("xlink:href", "href")  # the prefix is declared in the root that is replaced below
     for stand_in, name in ((INK, "--fg"), (FAINT, "--line"), (GROUND, "--bg")):
         text = text.replace(f'"{stand_in}"', f'"var({name})"')
     text = text.replace('"#000000"', '"currentColor"')
     text = re.sub(r'\s?transform="rotate\(-?0 [^"]*\)"|<path (?:clip-path="[^"]*" )?fill="none"[^>]*/>', "", text)
     text = re.sub(r'<path d="[^"]*" (?:clip-path="[^"]*" )?fill="none"/>', "", text)
     text = re.sub(r'\s(d|x|y|transform|viewBox)="([^"]*)"', lambda m: f' {m[1]}="{_place(m[2])}"', text)
-    text = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', r'<svg class="chart-static" viewBox="\1" aria-hidden="true" focusable="false">', text, count=1)
+    text = re.sub(
+        r'<svg[^>]*?viewBox="([^"]+)"[^>]*>',
+        r'<svg class="chart-static" viewBox="\1" aria-hidden="true" focusable="false">',
+        text,
+        count=1,
+    )
     return re.sub(r">\s+<", "><", text).strip()
 
 
@@ -296,7 +329,9 @@ def _attributes(style: str) -> str:
         if key == "font":
             words = value.split("px", 1)
             size = words[0].split()[-1]
-            out += [f'font-size="{size}"'] + (['font-weight="bold"'] if "bold" in words[0] or "700" in words[0].split()[:-1] else [])
+            out += [f'font-size="{size}"'] + (
+                ['font-weight="bold"'] if "bold" in words[0] or "700" in words[0].split()[:-1] else []
+            )
         elif key in ("font-size", "text-anchor", "fill", "stroke", "stroke-width", "stroke-linejoin", "stroke-linecap",
                      "stroke-dasharray", "stroke-dashoffset", "opacity", "fill-opacity", "stroke-opacity", "fill-rule",
                      "clip-path", "font-weight", "stroke-miterlimit"):  # fmt: skip

@@ -162,7 +162,7 @@ class Claim:
         if not source:
             return None
         try:
-            return _value(eval(source, _namespace()))  # noqa: S307 (our own data, no builtins)
+            return _value(eval(source, _namespace()))
         except Exception as error:
             raise data.DataError(f"claim {self.claim_id!r}: {which} {source!r}: {error}") from error
 
@@ -181,7 +181,6 @@ class Claim:
             return "misleading"
         return "approximate" if "near" in marks.values() else "holds"
 
-
     def _repr_html_(self) -> str:
         from aistack.charts import in_book
 
@@ -195,19 +194,28 @@ class Claim:
 
     def sums_html(self) -> str:
         """Return the expressions with their results, beside what was stated, as HTML."""
-        unit = f" {self.unit}" if self.unit and self.unit != "1" else ""
-        rows = [f"Stated: {_shown(self.stated_range)}{unit}"] if self.stated_range else []
-        for label, which in (("The sum", "literal"), ("Like for like", "fair")):
+        unit = f" {self.unit}" if self.unit and self.unit not in ("1", "year", "ratio") else ""
+        show = (lambda value: _shown(value).replace(",", "")) if self.unit == "year" else _shown
+        rows = [f"Stated: {show(self.stated_range)}{unit}"] if self.stated_range else []
+        code = []
+        for label, which in (("Computed", "literal"), ("Like for like", "fair")):
             if getattr(self, which):
-                rows.append(f"{label}: <code>{escape(getattr(self, which))}</code> = <strong>{_shown(self.computed(which))}</strong>")
-        return f"<p>{'<br>'.join(rows)}</p>" if rows else ""
+                value = self.computed(which)
+                rows.append(f"{label}: <strong>{show(value)}</strong>{'' if isinstance(value, bool) else unit}")
+                code.append(f"<p>{label}: <code>{escape(getattr(self, which))}</code></p>")
+        folded = f"<details><summary>The sum as code</summary>{''.join(code)}</details>" if code else ""
+        return (f"<p>{'<br>'.join(rows)}</p>" if rows else "") + folded
 
     def _evidence_html(self) -> str:
         if not self.source_id:
             return ""
         source = data.sources([self.source_id])[0]
         text = escape(f"{source['publisher']}, {source['title']}")
-        return f'<p class="claim-head">Evidence: <a href="{escape(source["locator"])}">{text}</a></p>' if source["locator"] else f'<p class="claim-head">Evidence: {text}</p>'
+        return (
+            f'<p class="claim-head">Evidence: <a href="{escape(source["locator"])}">{text}</a></p>'
+            if source["locator"]
+            else f'<p class="claim-head">Evidence: {text}</p>'
+        )
 
 
 def _shown(value) -> str:
@@ -220,7 +228,7 @@ def _shown(value) -> str:
 @cache
 def _ledger() -> dict[str, Claim]:
     rows = data.load("claims").to_dict("records")
-    blank = lambda x: None if x is None or x != x else x  # noqa: E731
+    blank = lambda x: None if x is None or x != x else x
     found = {}
     for row in rows:
         row = {k: blank(None if str(v) == "<NA>" else v) for k, v in row.items()}
@@ -286,7 +294,9 @@ def main(arguments: list[str]) -> int:
     bad = {one.claim_id: verdict for one, verdict in check(layer)}
     for one in claims(layer):
         mark = f"STORED {one.verdict}, COMPUTED {bad[one.claim_id]}" if one.claim_id in bad else one.verdict
-        values = "" if one.claim_id in bad and "claim" in bad[one.claim_id] else f"{one.computed()} {one.computed('fair')}"
+        values = (
+            "" if one.claim_id in bad and "claim" in bad[one.claim_id] else f"{one.computed()} {one.computed('fair')}"
+        )
         print(f"{one.claim_id:40} stated {one.stated_range} {one.unit or ''}: computed {values}: {mark}")
     print(f"{len(bad)} of {len(claims(layer))} verdicts differ")
     return 1 if bad else 0

@@ -57,8 +57,9 @@ def table_names(folder: Path | None = None) -> list[str]:
 
 
 def _nearest(name: str, names) -> str:
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    known = {str(n).lower(): str(n) for n in names}
+    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""
 
 
 def _resource(name: str, folder: Path | None) -> dict:
@@ -372,6 +373,13 @@ def fact(fact_id: str) -> Fact:
         raise DataError(f"no fact {fact_id!r} in facts.csv{_nearest(fact_id, _facts())}") from None
     ends = {k: None if row[k] != row[k] else row[k] for k in ("value_low", "value", "value_high")}
     return Fact(
-        fact_id, row["entity"], row["quantity"], ends["value_low"], ends["value"], ends["value_high"],
-        row["unit"], row["as_of"], row["source_id"],
+        fact_id,
+        row["entity"],
+        row["quantity"],
+        ends["value_low"],
+        ends["value"],
+        ends["value_high"],
+        row["unit"],
+        row["as_of"],
+        row["source_id"],
     )

@@ -48,7 +48,11 @@ class Slider:
 
     def position(self, value: float) -> int:
         """Return the stop nearest to `value`."""
-        share = math.log(value / self.low) / math.log(self.high / self.low) if self.log else (value - self.low) / (self.high - self.low)
+        share = (
+            math.log(value / self.low) / math.log(self.high / self.low)
+            if self.log
+            else (value - self.low) / (self.high - self.low)
+        )
         return round(min(max(share, 0), 1) * self.count())
 
     def text(self, value: float) -> str:
@@ -98,14 +102,24 @@ def slider(low, high, step=None, *, start, label, unit="", spec=None, log=False)
         raise ValueError(f"slider {label!r}: start {start} is outside {low}..{high}")
     if log and low <= 0:
         raise ValueError(f"slider {label!r}: a log slider needs low > 0, not {low}")
-    step = step or (100 if log else (high - low) / 100)
+    step = (100 if log else (high - low) / 100) if step is None else step
+    if step <= 0 or (log and step != int(step)):
+        raise ValueError(f"slider {label!r}: step {step} must be {'a whole number of stops' if log else 'positive'}")
     if not log:
         for what, value in (("high", high), ("start", start)):
             if abs((value - low) / step - round((value - low) / step)) > 1e-6:
-                raise ValueError(f"slider {label!r}: {what} {value} is not low {low} plus a whole number of steps of {step}")
-        spec = spec or f".{max(0, -math.floor(math.log10(step) + 1e-9))}f"
+                raise ValueError(
+                    f"slider {label!r}: {what} {value} is not low {low} plus a whole number of steps of {step}"
+                )
+        spec = spec or f".{_decimals(low, step)}f"
     control = Slider(float(low), float(high), float(step), float(start), label, unit, log, spec or ".3s")
     return control if not log else Slider(**{**control.__dict__, "start": control.stops()[control.position(start)]})
+
+
+def _decimals(low: float, step: float) -> int:
+    """Return the decimals that show every stop as it is; for endless ones those of the step's size."""
+    exact = (n for n in range(7) if all(math.isclose(v * 10**n, round(v * 10**n), abs_tol=1e-9) for v in (low, step)))
+    return next(exact, max(0, -math.floor(math.log10(step) + 1e-9)))
 
 
 def choice(options: dict, *, label: str, start: str | None = None) -> Choice:
@@ -129,7 +143,9 @@ def choice(options: dict, *, label: str, start: str | None = None) -> Choice:
         raise ValueError(f"choice {label!r}: needs at least two options, not {list(options)}")
     fields = {tuple(v) if isinstance(v, dict) else None for v in options.values()}
     if len(fields) > 1:
-        raise ValueError(f"choice {label!r}: all options need the same fields in the same order, not {sorted(map(str, fields))}")
+        raise ValueError(
+            f"choice {label!r}: all options need the same fields in the same order, not {sorted(map(str, fields))}"
+        )
     start = next(iter(options)) if start is None else start
     if start not in options:
         raise ValueError(f"choice {label!r}: start {start!r} is not one of {list(options)}")
@@ -144,6 +160,8 @@ def substitute(template, results: dict, words: dict):
         return [substitute(v, results, words) for v in template]
     if isinstance(template, str):
         if template.startswith("$"):
+            if template[1:] not in results:
+                raise KeyError(f"{template!r} in the chart: no such result; known: {', '.join(results)}")
             return results[template[1:]]
         return fill(template, words) if "{" in template and "%{" not in template else template
     return template
@@ -163,6 +181,7 @@ class Explorer:
     numbers: dict
     sources: list[dict]
     mode: str
+    emitted: dict | None = None
 
     def default(self) -> dict:
         """Return the state of the controls before anyone moves them: name -> value, or option name."""
@@ -256,7 +275,7 @@ class Explorer:
         from IPython.display import display
 
         if charts.in_book():
-            display({charts.MIME: self.payload(), "text/plain": f"{self.title}. {self.sentence({})}"}, raw=True)
+            display({charts.MIME: self.emitted, "text/plain": f"{self.title}. {self.sentence({})}"}, raw=True)
         else:
             display(self.widget())
 
@@ -269,7 +288,9 @@ class Explorer:
         made, reads = {}, {}
         for name, control in self.controls.items():
             if isinstance(control, Choice):
-                made[name] = w.Dropdown(options=list(control.options), value=control.start, description=control.label, **wide)
+                made[name] = w.Dropdown(
+                    options=list(control.options), value=control.start, description=control.label, **wide
+                )
                 reads[name] = lambda box: box.value
             else:
                 stops = control.stops()
@@ -288,7 +309,9 @@ class Explorer:
 
         def restore(_):
             for name, control in self.controls.items():
-                made[name].value = control.start if isinstance(control, Choice) else control.stops()[control.position(control.start)]
+                made[name].value = (
+                    control.start if isinstance(control, Choice) else control.stops()[control.position(control.start)]
+                )
 
         for box in made.values():
             box.observe(draw, names="value")
@@ -306,7 +329,13 @@ def _arrays(value):
 
 def _control(name: str, control) -> dict:
     if isinstance(control, Choice):
-        return {"name": name, "kind": "choice", "label": control.label, "options": list(control.options), "start": list(control.options).index(control.start)}
+        return {
+            "name": name,
+            "kind": "choice",
+            "label": control.label,
+            "options": list(control.options),
+            "start": list(control.options).index(control.start),
+        }
     return {
         "name": name, "kind": "slider", "label": control.label, "unit": control.unit, "low": control.low, "high": control.high,
         "step": control.step, "count": control.count(), "log": control.log, "spec": control.spec, "start": control.position(control.start),
@@ -317,7 +346,19 @@ def _shown(control) -> str:
     return control.start if isinstance(control, Choice) else control.text(control.start)
 
 
-def explore(function, controls: dict, *, name: str, title: str, question: str, chart: dict, says: str, numbers: dict, sources, mode: str = "trace") -> Explorer:
+def explore(
+    function,
+    controls: dict,
+    *,
+    name: str,
+    title: str,
+    question: str,
+    chart: dict,
+    says: str,
+    numbers: dict,
+    sources,
+    mode: str = "trace",
+) -> Explorer:
     """Return an explorer of a pure function.
 
     Parameters
@@ -353,7 +394,11 @@ def explore(function, controls: dict, *, name: str, title: str, question: str, c
     if not question.rstrip().endswith("?"):
         raise ValueError(f"explorer {name!r}: the question {question!r} is not a question")
     chart = chart.to_plotly_json() if hasattr(chart, "to_plotly_json") else chart
-    explorer = Explorer(function, controls, name, title, question, chart, says, numbers, charts.source_lines(sources), mode)
+    explorer = Explorer(
+        function, controls, name, title, question, chart, says, numbers, charts.source_lines(sources), mode
+    )
     explorer.figure({})
     explorer.sentence({})
+    if charts.in_book():  # here, because an error in IPython's display hook would not stop the build
+        explorer.emitted = explorer.payload()
     return explorer

@@ -175,10 +175,15 @@ class Tracer(np.lib.mixins.NDArrayOperatorsMixin):
         return _mean(self, axis)
 
     def __bool__(self):
-        _refuse("a branch (if, and, or, min, max) on a traced value", "use np.where, np.minimum, np.maximum, np.logical_and")
+        _refuse(
+            "a branch (if, and, or, min, max) on a traced value", "use np.where, np.minimum, np.maximum, np.logical_and"
+        )
 
     def _no_number(self, *_):
-        _refuse("float(), int(), range() or math.* on a traced value", "keep it an array: numpy's function of the same name is traced")
+        _refuse(
+            "float(), int(), range() or math.* on a traced value",
+            "keep it an array: numpy's function of the same name is traced",
+        )
 
     __float__ = __int__ = __index__ = __complex__ = __round__ = __floor__ = __ceil__ = _no_number
 
@@ -402,7 +407,9 @@ def trace(function, inputs: dict) -> dict:
             arguments[name] = Tracer(graph, graph.add("i", name), default)
     result = function(**arguments)
     if not isinstance(result, dict):
-        raise TraceError(f"{getattr(function, '__name__', function)} must return a dict of named results, not {type(result).__name__}")
+        raise TraceError(
+            f"{getattr(function, '__name__', function)} must return a dict of named results, not {type(result).__name__}"
+        )
     numbers = [_node(graph, value) for value in result.values()]
     nodes, numbers = graph.pruned(numbers)
     shapes = [list(_sample(value).shape) for value in result.values()]

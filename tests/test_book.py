@@ -344,7 +344,7 @@ def test_chart_is_drawn_and_carries_summary_sources_table_and_csv(visit, page):
             continue
         assert table[0] == head
         assert len(rows) == min(len(table) - 1, 100), f"{name}: {len(rows)} rows shown, {len(table) - 1} in the CSV"
-        assert f"({len(table) - 1} rows)" in chart.query_selector("summary").inner_text()
+        assert f"({len(table) - 1} rows)" in chart.query_selector(".chart-data summary").inner_text()
     seen.assert_clean()
 
 

@@ -359,8 +359,8 @@ def test_main_returns_one_and_shows_what_differs(capsys, monkeypatch):
 
 def test_claim_html_escapes_and_shows_stated_and_computed():
     text = one(literal="4 < 5 and 12e3", fair="(1, 20000)", why="5 > 4")._repr_html_()
-    assert "A is &lt;b&gt;" in text and "<code>4 &lt; 5 and 12e3</code> = <strong>12,000</strong>" in text
-    assert "Stated: 10 W" in text and "<strong>1 to 20,000</strong>" in text and "Holds.</span> 5 &gt; 4" in text
+    assert "A is &lt;b&gt;" in text and "<code>4 &lt; 5 and 12e3</code>" in text and "5 &gt; 4" in text
+    assert "10 W" in text and "12,000" in text and "1 to 20,000" in text and "Holds." in text
     assert "in the ledger" not in text
 
 

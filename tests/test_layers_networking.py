@@ -232,6 +232,14 @@ def test_ecmp_loads_agree_with_exact_distribution():
         assert abs(seen - chance[load]) < 4 * error
 
 
+@pytest.mark.parametrize(
+    ("flows", "paths", "busiest", "speed"),
+    [(8, 32, 1, 1), (8, 32, 2, 0.5), (8, 32, 0.5, 1), (16, 16, 3, 1 / 3), (64, 16, 8, 0.5), (64, 16, 4, 1)],
+)
+def test_hashed_job_is_as_fast_as_its_card_at_most(flows, paths, busiest, speed):
+    assert net.hashed_job_speed(flows, paths, busiest) == pytest.approx(speed)
+
+
 # The ring, step by step
 
 
@@ -276,6 +284,8 @@ def test_ring_steps_first_phase_leaves_one_full_chunk_each():
         (lambda: net.step_efficiency(1, 1, 2), "overlap_fraction must lie in 0 to 1, got 2"),
         (lambda: net.collision_probability(2000, 8), "flows must lie in 1 to 1024, got 2000"),
         (lambda: net.worst_link_distribution(0, 8), "at least 1, got 0 and 8"),
+        (lambda: net.hashed_job_speed(8, 0, 1), "at least 1, got 8 and 0"),
+        (lambda: net.hashed_job_speed(8, 8, -1), "busiest must not be negative, got -1"),
         (lambda: next(net.ring_all_reduce_steps([np.ones(3)])), "at least 2 ranks' vectors, got 1"),
         (lambda: next(net.ring_all_reduce_steps([np.ones(3), np.ones(4)])), "one shape"),
     ],

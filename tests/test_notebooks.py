@@ -66,7 +66,7 @@ def test_chapter_follows_the_template(path):
     at = [next((i for i, h in enumerate(found) if h.startswith(wanted)), None) for wanted in HEADINGS]
     assert None not in at, [h for h, i in zip(HEADINGS, at, strict=True) if i is None]
     assert at[0] == 0 and at[1:] == sorted(at[1:])
-    imports = [c for c in notebook.cells if c.cell_type == "code" and "bootstrap" not in tags(c)][0]
+    imports = next(c for c in notebook.cells if c.cell_type == "code" and "bootstrap" not in tags(c))
     assert len(imports.source.splitlines()) <= 12
 
 

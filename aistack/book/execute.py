@@ -71,10 +71,16 @@ def _run(root: Path, path: Path, timeout: int):
 
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str((root / path).parent)}},
-        on_cell_complete=measure,
+        on_cell_complete=measure, record_timing=False,  # times in the cells' metadata would part the outputs from their source
     )  # fmt: skip
     began = time.perf_counter()
     client.execute()
+    meant = {"raises-exception"}  # an error in a display hook stops nothing by itself
+    for output in (o for c in notebook.cells if not meant & set(c.metadata.get("tags", [])) for o in c.get("outputs", [])):
+        if output["output_type"] == "error":
+            raise RuntimeError("\n".join(output["traceback"]))
+        if output.get("name") == "stderr" and "Traceback" in output["text"]:
+            raise RuntimeError(output["text"].strip())
     return notebook, time.perf_counter() - began, memory.get("mb", 0.0)
 
 
@@ -121,7 +127,6 @@ def execute(root: Path, timeout: int = 180) -> int:
     if failed:
         raise RuntimeError("notebooks failed:\n" + "\n".join(failed))
     return len(todo)
-
 
 
 def executed(root: Path, path: Path):

@@ -92,13 +92,18 @@ def new_chapter(root: Path, slug: str, title: str) -> Path:
         raise ValueError(f"{path} exists; edit it, or choose another slug")
     repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     notebook = jupytext.reads(TEMPLATE.format(name=slug[3:], title=title), fmt="md:myst")
-    boot = nbformat.v4.new_code_cell(BOOTSTRAP.format(**repository).rstrip(), metadata={"tags": ["bootstrap", "remove-cell"]})
+    boot = nbformat.v4.new_code_cell(
+        BOOTSTRAP.format(**repository).rstrip(), metadata={"tags": ["bootstrap", "remove-cell"]}
+    )
     notebook.cells[1:1] = [boot]
     notebook.cells[3:3] = [nbformat.v4.new_code_cell(IMPORTS.rstrip())]
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
     )
     nbformat.write(notebook, path)
     return path
@@ -107,7 +112,7 @@ def new_chapter(root: Path, slug: str, title: str) -> Path:
 def main(arguments: list[str]) -> int:
     """Write the chapter that the arguments name."""
     try:
-        path = new_chapter(Path.cwd(), *(arguments + ["", ""])[:2])
+        path = new_chapter(Path.cwd(), *[*arguments, "", ""][:2])
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,7 +10,14 @@ import numpy as np
 
 from aistack import charts
 
-_DASH = {"solid": "-", "dash": (0, (5, 3)), "dot": (0, (1, 2)), "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 1, 3))}
+_DASH = {
+    "solid": "-",
+    "dash": (0, (5, 3)),
+    "dot": (0, (1, 2)),
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+    "longdashdot": (0, (8, 3, 1, 3)),
+}
 _MARK = {
     "circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "triangle-down": "v", "x": "x", "star": "*", "cross": "P",
     "circle-open": "o", "square-open": "s", "line-ew": "_", "line-ns": "|",
@@ -35,6 +42,7 @@ def picture(figure: dict, width: float = 6.4, height: float = 4.0) -> str:
     ValueError
         If a trace type is not covered: the message names it.
     """
+    figure = _hex_colors(figure)
     canvas, axes = charts.canvas(width, height)
     layout = figure.get("layout", {})
     _axis(axes, "x", layout.get("xaxis", {}))
@@ -45,19 +53,45 @@ def picture(figure: dict, width: float = 6.4, height: float = 4.0) -> str:
             continue
         kind = trace.get("type", "scatter")
         if kind in ("scatter", "scattergl"):
-            _scatter(axes, trace, at)
+            _scatter(axes, trace | {which: bars.places(trace.get(which)) for which in "xy"}, at)
         elif kind == "bar":
             bars.draw(axes, trace, at)
         elif kind == "heatmap":
             _heatmap(axes, trace)
         else:
-            raise ValueError(f"no static picture of a {kind!r} trace: use scatter, bar or heatmap, or add it to aistack.book.picture")
+            raise ValueError(
+                f"no static picture of a {kind!r} trace: use scatter, bar or heatmap, or add it to aistack.book.picture"
+            )
     _marks(axes, layout)
     _limits(axes, layout, figure["data"])
     handles, names = axes.get_legend_handles_labels()
     if names and layout.get("showlegend", True) and (len(names) > 1 or layout.get("showlegend")):
-        axes.legend(handles, [_words(n) for n in names], loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2)
+        axes.legend(
+            handles,
+            [_words(n) for n in names],
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=3,
+            frameon=False,
+            labelcolor=charts.INK,
+            fontsize=8.5,
+            handlelength=1.6,
+            columnspacing=1.2,
+        )
     return charts.svg_text(canvas)
+
+
+def _hex_colors(value):
+    """Write plotly's ``rgba(…)`` and ``rgb(…)`` colours as ``#rrggbbaa``, which matplotlib knows."""
+    if isinstance(value, dict):
+        return {k: _hex_colors(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_hex_colors(v) for v in value]
+    parts = re.fullmatch(r"rgba?\(([^)]+)\)", value) if isinstance(value, str) else None
+    if not parts:
+        return value
+    *rgb, alpha = [*map(float, parts[1].split(",")), 1.0][:4]
+    return "#" + "".join(f"{round(v):02x}" for v in (*rgb, 255 * alpha))
 
 
 def _words(text) -> str:
@@ -118,7 +152,11 @@ def _tick(value, _=None) -> str:
 def _numbers(values):
     """None becomes nan; texts (categories, dates) stay."""
     values = [] if values is None else values
-    return list(values) if any(isinstance(v, str) for v in values) else np.array([np.nan if v is None else v for v in values], float)
+    return (
+        list(values)
+        if any(isinstance(v, str) for v in values)
+        else np.array([np.nan if v is None else v for v in values], float)
+    )
 
 
 def _first(value, default):
@@ -128,10 +166,16 @@ def _first(value, default):
 def _scatter(axes, trace: dict, at: int) -> None:
     x, y = _numbers(trace.get("x")), _numbers(trace.get("y"))
     mode, line, marker = trace.get("mode", "lines"), trace.get("line", {}), trace.get("marker", {})
-    color = line.get("color") or (marker.get("color") if isinstance(marker.get("color"), str) else None) or charts.color(at)
+    color = (
+        line.get("color") or (marker.get("color") if isinstance(marker.get("color"), str) else None) or charts.color(at)
+    )
     name = trace.get("name") if trace.get("name") and trace.get("showlegend", True) else None
     if trace.get("fill") in ("toself", "tozeroy", "tonexty"):
-        shade = dict(color=trace.get("fillcolor") if str(trace.get("fillcolor", "")).startswith("#") else color, alpha=0.2, linewidth=0)
+        shade = dict(
+            color=trace.get("fillcolor") if str(trace.get("fillcolor", "")).startswith("#") else color,
+            alpha=0.2,
+            linewidth=0,
+        )
         if trace["fill"] == "toself":
             axes.fill(x, y, label=name if "lines" not in mode else None, **shade)
         elif trace["fill"] == "tozeroy":
@@ -143,7 +187,15 @@ def _scatter(axes, trace: dict, at: int) -> None:
     sizes, colors = marker.get("size", 7), marker.get("color")
     symbol = marker.get("symbol", "circle")
     if drawn["markers"] and (isinstance(sizes, list) or isinstance(colors, list)):
-        axes.scatter(x, y, s=np.square(np.asarray(sizes, float)) * 0.5, c=colors if colors is not None else color, marker=_MARK.get(symbol, "o"), label=name, zorder=3)
+        axes.scatter(
+            x,
+            y,
+            s=np.square(np.asarray(sizes, float)) * 0.5,
+            c=colors if colors is not None else color,
+            marker=_MARK.get(symbol, "o"),
+            label=name,
+            zorder=3,
+        )
     elif drawn["lines"] or drawn["markers"]:
         steps = {"hv": "steps-post", "vh": "steps-pre"}.get(line.get("shape"), "default")
         face = "none" if str(symbol).endswith("-open") else color
@@ -159,15 +211,32 @@ def _scatter(axes, trace: dict, at: int) -> None:
             up = _numbers(error["array"])
             down = _numbers(error["arrayminus"]) if error.get("arrayminus") is not None else up
             spread = np.nan_to_num(np.vstack([down, up]))
-            axes.errorbar(x, y, **{f"{which}err": spread}, fmt="none", ecolor=error.get("color", color), capsize=2.5, linewidth=1.1)
+            axes.errorbar(
+                x,
+                y,
+                **{f"{which}err": spread},
+                fmt="none",
+                ecolor=error.get("color", color),
+                capsize=2.5,
+                linewidth=1.1,
+            )
     if "text" in mode and trace.get("text") is not None:
         texts = trace["text"] if isinstance(trace["text"], list) else [trace["text"]] * len(x)
-        place = str(trace.get("textposition", "top center") if not isinstance(trace.get("textposition"), list) else "top center")
-        dy = 5 if "top" in place else -11 if "bottom" in place else -3
-        align = "left" if "right" in place else "right" if "left" in place else "center"
-        for one, left, top in zip(texts, x, y, strict=False):
+        places = trace.get("textposition", "top center")
+        for one, left, top, place in zip(
+            texts, x, y, places if isinstance(places, list) else [places] * len(x), strict=False
+        ):
+            dy = 5 if "top" in place else -11 if "bottom" in place else -3
+            align = "left" if "right" in place else "right" if "left" in place else "center"
             if top == top and one:
-                axes.annotate(_words(one), (left, top), textcoords="offset points", xytext=(5 if align == "left" else -5 if align == "right" else 0, dy), ha=align, fontsize=8)
+                axes.annotate(
+                    _words(one),
+                    (left, top),
+                    textcoords="offset points",
+                    xytext=(5 if align == "left" else -5 if align == "right" else 0, dy),
+                    ha=align,
+                    fontsize=8,
+                )
 
 
 class _Bars:
@@ -183,6 +252,12 @@ class _Bars:
             along = trace.get("y" if trace.get("orientation") == "h" else "x") or []
             self.order += [v for v in along if v not in self.order]
         self.text = any(isinstance(v, str) for v in self.order)
+
+    def places(self, values):
+        """Categories that bars stand at as the bars' positions; other values as they are."""
+        return (
+            [self.order.index(v) for v in values] if self.text and values and set(values) <= set(self.order) else values
+        )
 
     def draw(self, axes, trace: dict, at: int) -> None:
         flat = trace.get("orientation") == "h"
@@ -203,7 +278,11 @@ class _Bars:
             width /= len(self.bars)
             where = where + (self.bars.index(trace) - (len(self.bars) - 1) / 2) * width
         marker = trace.get("marker", {})
-        style = dict(color=marker.get("color") or charts.color(at), label=trace.get("name") if trace.get("showlegend", True) else None, alpha=trace.get("opacity", 1))
+        style = dict(
+            color=marker.get("color") or charts.color(at),
+            label=trace.get("name") if trace.get("showlegend", True) else None,
+            alpha=trace.get("opacity", 1),
+        )
         if marker.get("pattern", {}).get("shape"):
             style |= {"hatch": "//", "edgecolor": charts.GROUND, "linewidth": 0}
         (axes.barh if flat else axes.bar)(where, tall, width, base, **style)
@@ -213,12 +292,23 @@ class _Bars:
                 up = np.nan_to_num(_numbers(error["array"]))
                 down = np.nan_to_num(_numbers(error["arrayminus"])) if error.get("arrayminus") is not None else up
                 ends = dict(fmt="none", ecolor=charts.INK, capsize=2.5, linewidth=1.1)
-                (axes.errorbar)(*((tall + base, where) if flat else (where, tall + base)), **{"xerr" if flat else "yerr": np.vstack([down, up])}, **ends)
+                (axes.errorbar)(
+                    *((tall + base, where) if flat else (where, tall + base)),
+                    **{"xerr" if flat else "yerr": np.vstack([down, up])},
+                    **ends,
+                )
         texts = trace.get("text")
         if isinstance(texts, list) and trace.get("textposition") != "none":
             for one, place, end in zip(texts, where, tall + base, strict=False):
                 spot, offset = ((end, place), (3, -3)) if flat else ((place, end), (0, 3))
-                axes.annotate(_words(one or ""), spot, textcoords="offset points", xytext=offset, ha="left" if flat else "center", fontsize=8)
+                axes.annotate(
+                    _words(one or ""),
+                    spot,
+                    textcoords="offset points",
+                    xytext=offset,
+                    ha="left" if flat else "center",
+                    fontsize=8,
+                )
         if self.text:
             (axes.set_yticks if flat else axes.set_xticks)(range(len(self.order)), [_words(v) for v in self.order])
 
@@ -230,7 +320,9 @@ def _boxes(x, y, chosen, gap: float):
     rows, columns = np.nonzero(chosen)
     dx, dy = gap * (x[1] - x[0]), gap * (y[1] - y[0])
     left, right, low, high = x[columns] + dx, x[columns + 1] - dx, y[rows] + dy, y[rows + 1] - dy
-    corners = np.stack([np.stack(c, -1) for c in ((left, low), (left, high), (right, high), (right, low), (left, low))], 1)
+    corners = np.stack(
+        [np.stack(c, -1) for c in ((left, low), (left, high), (right, high), (right, low), (left, low))], 1
+    )
     return Path(corners.reshape(-1, 2), np.tile([Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY], len(rows)))
 
 
@@ -245,18 +337,26 @@ def _heatmap(axes, trace: dict) -> None:
     edges = []
     for which, count in (("x", z.shape[1]), ("y", z.shape[0])):
         middle = trace.get(which)
-        middle = np.arange(count, dtype=float) if middle is None or isinstance(middle[0], str) else np.asarray(middle, float)
+        middle = (
+            np.arange(count, dtype=float) if middle is None or isinstance(middle[0], str) else np.asarray(middle, float)
+        )
         step = (middle[1] - middle[0]) if count > 1 else 1.0
         edges.append(np.concatenate([middle - step / 2, [middle[-1] + step / 2]]) if len(middle) == count else middle)
     scale = trace.get("colorscale")
-    colors = plt_colors.from_list("scale", [tuple(s) for s in scale]) if isinstance(scale, list) else colormaps["cividis"]
+    colors = (
+        plt_colors.from_list("scale", [tuple(s) for s in scale]) if isinstance(scale, list) else colormaps["cividis"]
+    )
     axes.grid(False)
     low, high = trace.get("zmin", np.nanmin(z)), trace.get("zmax", np.nanmax(z))
     levels = plt_colors.from_list("levels", colors(np.linspace(0, 1, LEVELS)), LEVELS)
     index = np.floor((z - low) / ((high - low) or 1) * (LEVELS - 1) + 0.5)
     gap = 0.04 if trace.get("xgap") else 0.0
     for level in np.unique(index[np.isfinite(index)]):
-        axes.add_patch(PathPatch(_boxes(*edges, index == level, gap), color=levels(int(np.clip(level, 0, LEVELS - 1))), linewidth=0))
+        axes.add_patch(
+            PathPatch(
+                _boxes(*edges, index == level, gap), color=levels(int(np.clip(level, 0, LEVELS - 1))), linewidth=0
+            )
+        )
     axes.set(xlim=(edges[0][0], edges[0][-1]), ylim=(edges[1][0], edges[1][-1]))
     if trace.get("showscale", True):
         axes.figure.colorbar(ScalarMappable(Normalize(low, high), levels), ax=axes, shrink=0.85)
@@ -269,7 +369,11 @@ def _heatmap(axes, trace: dict) -> None:
 def _marks(axes, layout: dict) -> None:
     for shape in layout.get("shapes", []):
         line = shape.get("line", {})
-        style = dict(color=line.get("color", charts.INK), linewidth=line.get("width", 1.5) * 0.8, linestyle=_DASH.get(line.get("dash", "solid"), "-"))
+        style = dict(
+            color=line.get("color", charts.INK),
+            linewidth=line.get("width", 1.5) * 0.8,
+            linestyle=_DASH.get(line.get("dash", "solid"), "-"),
+        )
         if shape.get("type") == "line" and shape.get("xref") == "paper":
             axes.axhline(shape["y0"], **style)
         elif shape.get("type") == "line" and shape.get("yref") == "paper":
@@ -280,7 +384,16 @@ def _marks(axes, layout: dict) -> None:
             from matplotlib.patches import Ellipse
 
             center = ((shape["x0"] + shape["x1"]) / 2, (shape["y0"] + shape["y1"]) / 2)
-            axes.add_patch(Ellipse(center, abs(shape["x1"] - shape["x0"]), abs(shape["y1"] - shape["y0"]), fill=False, edgecolor=style["color"], linewidth=style["linewidth"]))
+            axes.add_patch(
+                Ellipse(
+                    center,
+                    abs(shape["x1"] - shape["x0"]),
+                    abs(shape["y1"] - shape["y0"]),
+                    fill=False,
+                    edgecolor=style["color"],
+                    linewidth=style["linewidth"],
+                )
+            )
         else:
             fill = dict(alpha=shape.get("opacity", 0.15), color=shape.get("fillcolor", charts.FAINT), linewidth=0)
             if shape.get("yref") == "paper":
@@ -288,14 +401,27 @@ def _marks(axes, layout: dict) -> None:
             elif shape.get("xref") == "paper":
                 axes.axhspan(shape["y0"], shape["y1"], **fill)
             else:
-                axes.fill([shape["x0"], shape["x1"], shape["x1"], shape["x0"]], [shape["y0"], shape["y0"], shape["y1"], shape["y1"]], **fill)
+                axes.fill(
+                    [shape["x0"], shape["x1"], shape["x1"], shape["x0"]],
+                    [shape["y0"], shape["y0"], shape["y1"], shape["y1"]],
+                    **fill,
+                )
     for note in layout.get("annotations", []):
         logs = [layout.get(f"{w}axis", {}).get("type") == "log" for w in "xy"]
-        x, y = (10 ** note[w] if log and note.get(f"{w}ref", w) != "paper" else note[w] for w, log in zip("xy", logs, strict=True))
-        frame = {(True, True): "axes fraction", (True, False): axes.get_yaxis_transform(), (False, True): axes.get_xaxis_transform()}.get(
-            (note.get("xref") == "paper", note.get("yref") == "paper"), "data"
+        x, y = (
+            10 ** note[w] if log and note.get(f"{w}ref", w) != "paper" else note[w]
+            for w, log in zip("xy", logs, strict=True)
         )
-        shift = (note.get("ax", 0) * 0.7, -note.get("ay", -14) * 0.7) if note.get("showarrow", True) else (note.get("xshift", 0), note.get("yshift", 0))
+        frame = {
+            (True, True): "axes fraction",
+            (True, False): axes.get_yaxis_transform(),
+            (False, True): axes.get_xaxis_transform(),
+        }.get((note.get("xref") == "paper", note.get("yref") == "paper"), "data")
+        shift = (
+            (note.get("ax", 0) * 0.7, -note.get("ay", -14) * 0.7)
+            if note.get("showarrow", True)
+            else (note.get("xshift", 0), note.get("yshift", 0))
+        )
         arrow = dict(arrowstyle="-", color=charts.INK, linewidth=0.7) if note.get("showarrow", True) else None
         align = {"left": "left", "right": "right"}.get(note.get("xanchor"), "center")
         axes.annotate(_words(note.get("text", "")), (x, y), xycoords=frame, textcoords="offset points", xytext=shift, ha=align,

@@ -13,6 +13,7 @@ from aistack.book.picture import picture
 __all__ = ["ChartNode", "Mime", "setup_charts"]
 
 ROWS_SHOWN = 100
+SOURCES_SHOWN = 3
 
 
 class ChartNode(nodes.General, nodes.Element):
@@ -33,10 +34,17 @@ class Mime:
 
 
 def _table(table: dict, title: str) -> str:
-    head = "".join(f'<th scope="col">{escape(c)}{f" <small>({escape(u)})</small>" if u and u != "1" else ""}</th>' for c, u in table["columns"])
-    rows = "".join("<tr>" + "".join(f"<td>{_cell(v)}</td>" for v in row) + "</tr>" for row in table["rows"][:ROWS_SHOWN])
+    head = "".join(
+        f'<th scope="col">{escape(c)}{f" <small>({escape(u)})</small>" if u and u != "1" else ""}</th>'
+        for c, u in table["columns"]
+    )
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_cell(v)}</td>" for v in row) + "</tr>" for row in table["rows"][:ROWS_SHOWN]
+    )
     caption = f"Data: {escape(title)}"
-    return f'<table><caption class="hidden">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return (
+        f'<table><caption class="hidden">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    )
 
 
 def _cell(value) -> str:
@@ -54,13 +62,20 @@ def _foot(payload: dict, csv_link: str) -> str:
     count = len(table["rows"])
     more = f"<p>The first {ROWS_SHOWN} of {count} rows; the CSV has them all.</p>" if count > ROWS_SHOWN else ""
     label = "Numbers at this setting" if payload["kind"] == "explorer" else f"Data table ({count} rows)"
-    said = ", ".join(
-        f'<a href="{escape(s["locator"])}">{escape(charts.source_text(s))}</a>' if s.get("locator") else escape(charts.source_text(s))
+    links = [
+        f'<a href="{escape(s["locator"])}">{escape(charts.source_text(s))}</a>'
+        if s.get("locator")
+        else escape(charts.source_text(s))
         for s in payload["sources"]
-    )
+    ]
+    if len(links) <= SOURCES_SHOWN:
+        sources = f'<p class="chart-sources">Sources: {"; ".join(links)}.</p>'
+    else:
+        names = ", ".join(dict.fromkeys(s["publisher"] for s in payload["sources"]))
+        items = "".join(f"<li>{link}</li>" for link in links)
+        sources = f'<details class="chart-sources"><summary>{len(links)} sources: {escape(names)}</summary><ul>{items}</ul></details>'
     return (
-        f'<p class="chart-sources">Sources: {said}.</p>'
-        f'<div class="chart-more"><details class="chart-data"><summary>{label}<span class="hidden"> of {escape(title)}</span></summary>{_table(table, title)}{more}</details>'
+        f'{sources}<div class="chart-more"><details class="chart-data"><summary>{label}<span class="hidden"> of {escape(title)}</span></summary>{_table(table, title)}{more}</details>'
         f'<a class="chart-csv" href="{escape(csv_link)}" download>CSV<span class="hidden"> of {escape(title)}</span></a></div>'
     )
 
@@ -73,7 +88,8 @@ def _controls(payload: dict) -> str:
         label = f'<label for="{ident}">{escape(control["label"])}</label>'
         if control["kind"] == "choice":
             options = "".join(
-                f'<option value="{i}"{" selected" if i == control["start"] else ""}>{escape(o)}</option>' for i, o in enumerate(control["options"])
+                f'<option value="{i}"{" selected" if i == control["start"] else ""}>{escape(o)}</option>'
+                for i, o in enumerate(control["options"])
             )
             parts.append(f'<div class="control">{label}<select id="{ident}" name="{name}">{options}</select></div>')
         else:
@@ -99,7 +115,11 @@ def chart_html(payload: dict, csv_link: str) -> str:
     """
     title, name = escape(payload["title"]), payload["name"]
     drawn = payload.get("svg") or picture(payload["figure"])
-    live = f'<script type="application/json" class="chart-figure">{charts.dumps(payload["figure"])}</script>' if payload.get("figure") else ""
+    live = (
+        f'<script type="application/json" class="chart-figure">{charts.dumps(payload["figure"])}</script>'
+        if payload.get("figure")
+        else ""
+    )
     kind = " chart-drawn" if payload.get("svg") else ""
     plot = f'<div class="chart-plot{kind}">{drawn}</div>'
     if payload["kind"] == "explorer":
@@ -129,9 +149,16 @@ def csv_text(payload: dict) -> str:
         label = trace.get("name") or f"trace {at + 1}"
         if "z" in trace:
             ys, xs = trace.get("y") or range(len(trace["z"])), trace.get("x") or range(len(trace["z"][0]))
-            writer.writerows([label, x, y, z] for y, row in zip(ys, trace["z"], strict=True) for x, z in zip(xs, row, strict=True) if z is not None)
+            writer.writerows(
+                [label, x, y, z]
+                for y, row in zip(ys, trace["z"], strict=True)
+                for x, z in zip(xs, row, strict=True)
+                if z is not None
+            )
         else:
-            writer.writerows([label, x, y, None] for x, y in zip(trace.get("x") or [], trace.get("y") or [], strict=True))
+            writer.writerows(
+                [label, x, y, None] for x, y in zip(trace.get("x") or [], trace.get("y") or [], strict=True)
+            )
     return out.getvalue()
 
 

@@ -261,7 +261,10 @@ def _locator(app, pagename):
             return None
         page = f"chapters/{layers.loc[number, 'slug']}"
         there = page in app.env.found_docs
-        return {"title": layers.loc[number, "title"], "link": app.builder.get_relative_uri(pagename, page) if there else None}
+        return {
+            "title": layers.loc[number, "title"],
+            "link": app.builder.get_relative_uri(pagename, page) if there else None,
+        }
 
     return {"at": at, "layers": list(layers.index), "below": place(at - 1), "above": place(at + 1)}
 

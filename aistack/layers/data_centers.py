@@ -78,8 +78,10 @@ def _at_least_zero(**quantities) -> None:
 
 def _fraction(**quantities) -> None:
     for name, value in quantities.items():
-        require(np.logical_and(np.greater_equal(value, 0), np.less_equal(value, 1)),
-                f"{name} must be from 0 to 1, not {value!r}; give 0.75 for 75 %")
+        require(
+            np.logical_and(np.greater_equal(value, 0), np.less_equal(value, 1)),
+            f"{name} must be from 0 to 1, not {value!r}; give 0.75 for 75 %",
+        )
 
 
 def _at_least_one(**quantities) -> None:
@@ -229,8 +231,9 @@ class ClusterPower:
     co2_t: Any
 
 
-def cluster_power(chips, tdp_w, pue, utilisation, price_usd_per_kwh, carbon_g_per_kwh, host_fraction=0.0,
-                  idle_fraction=0.0) -> ClusterPower:
+def cluster_power(
+    chips, tdp_w, pue, utilisation, price_usd_per_kwh, carbon_g_per_kwh, host_fraction=0.0, idle_fraction=0.0
+) -> ClusterPower:
     """Return power, yearly energy, electricity bill and emissions of a cluster.
 
     Parameters
@@ -374,8 +377,9 @@ def water_use(it_energy_kwh, on_site_l_per_kwh, off_site_l_per_kwh=0.0, pue=1.0)
     >>> round(water_use(1, 1.8), 2), round(water_use(1, 0, 7.6), 2)
     (1.8, 7.6)
     """
-    _at_least_zero(it_energy_kwh=it_energy_kwh, on_site_l_per_kwh=on_site_l_per_kwh,
-                   off_site_l_per_kwh=off_site_l_per_kwh)
+    _at_least_zero(
+        it_energy_kwh=it_energy_kwh, on_site_l_per_kwh=on_site_l_per_kwh, off_site_l_per_kwh=off_site_l_per_kwh
+    )
     _at_least_one(pue=pue)
     return it_energy_kwh * (on_site_l_per_kwh + off_site_l_per_kwh * pue)
 
@@ -889,8 +893,16 @@ class GigawattBuys:
     co2_t_per_year: Any
 
 
-def gigawatt_buys(facility_power_w, pue, chip_power_w, price_usd, building_usd_per_w, price_usd_per_kwh,
-                  carbon_g_per_kwh, utilisation=1.0) -> GigawattBuys:
+def gigawatt_buys(
+    facility_power_w,
+    pue,
+    chip_power_w,
+    price_usd,
+    building_usd_per_w,
+    price_usd_per_kwh,
+    carbon_g_per_kwh,
+    utilisation=1.0,
+) -> GigawattBuys:
     """Return the chips that fit under a grid connection, and what they, the building and a year of power cost.
 
     Parameters
@@ -925,14 +937,24 @@ def gigawatt_buys(facility_power_w, pue, chip_power_w, price_usd, building_usd_p
     (416667, 28.5)
     """
     _positive(chip_power_w=chip_power_w)
-    _at_least_zero(facility_power_w=facility_power_w, price_usd=price_usd, building_usd_per_w=building_usd_per_w,
-                   price_usd_per_kwh=price_usd_per_kwh, carbon_g_per_kwh=carbon_g_per_kwh)
+    _at_least_zero(
+        facility_power_w=facility_power_w,
+        price_usd=price_usd,
+        building_usd_per_w=building_usd_per_w,
+        price_usd_per_kwh=price_usd_per_kwh,
+        carbon_g_per_kwh=carbon_g_per_kwh,
+    )
     _at_least_one(pue=pue)
     it_w = facility_power_w / pue
     chips = it_w / chip_power_w
     energy_kwh = annual_energy(mean_power(facility_power_w, utilisation))
-    return GigawattBuys(chips, chips * price_usd, it_w * building_usd_per_w, energy_kwh * price_usd_per_kwh,
-                        energy_kwh * carbon_g_per_kwh / 1e6)
+    return GigawattBuys(
+        chips,
+        chips * price_usd,
+        it_w * building_usd_per_w,
+        energy_kwh * price_usd_per_kwh,
+        energy_kwh * carbon_g_per_kwh / 1e6,
+    )
 
 
 def annuity(rate, life_years):
@@ -964,8 +986,17 @@ def annuity(rate, life_years):
     return rate / (1 - np.power(1 + rate, -1.0 * life_years))
 
 
-def gpu_hour_cost(price_usd, chip_power_w, pue, building_usd_per_w, price_usd_per_kwh, rate, life_years,
-                  building_life_years, utilisation):
+def gpu_hour_cost(
+    price_usd,
+    chip_power_w,
+    pue,
+    building_usd_per_w,
+    price_usd_per_kwh,
+    rate,
+    life_years,
+    building_life_years,
+    utilisation,
+):
     """Return what an hour of work on one accelerator costs its owner, in USD: chip, building and electricity.
 
     Parameters
@@ -1006,8 +1037,9 @@ def gpu_hour_cost(price_usd, chip_power_w, pue, building_usd_per_w, price_usd_pe
     _at_least_zero(price_usd=price_usd, building_usd_per_w=building_usd_per_w, price_usd_per_kwh=price_usd_per_kwh)
     _positive(chip_power_w=chip_power_w, utilisation=utilisation)
     _fraction(utilisation=utilisation)
-    capital_usd_per_year = (price_usd * annuity(rate, life_years)
-                            + chip_power_w * building_usd_per_w * annuity(rate, building_life_years))
+    capital_usd_per_year = price_usd * annuity(rate, life_years) + chip_power_w * building_usd_per_w * annuity(
+        rate, building_life_years
+    )
     energy_usd_per_hour = facility_power(chip_power_w, pue) / 1e3 * price_usd_per_kwh
     return capital_usd_per_year / HOURS_PER_YEAR / utilisation + energy_usd_per_hour
 

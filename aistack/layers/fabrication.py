@@ -162,8 +162,9 @@ def _dies_on_grid(width_mm, height_mm, radius_mm, offset_x, offset_y):
     return np.where(reach <= radius_mm * (1 + slack), np.maximum(in_row, 0), 0).sum(axis=0).astype(int)
 
 
-def place_dies(width_mm: float, height_mm: float, diameter_mm: float = 300.0, edge_mm: float = 0.0,
-               scribe_mm: float = 0.0) -> PlacedDies:
+def place_dies(
+    width_mm: float, height_mm: float, diameter_mm: float = 300.0, edge_mm: float = 0.0, scribe_mm: float = 0.0
+) -> PlacedDies:
     """Return the largest number of whole dies that a rectangular grid can have inside the usable circle.
 
     Parameters
@@ -581,9 +582,17 @@ class WaferMap:
         return float(np.mean(self.defects == 0))
 
 
-def simulate_wafer(width_mm: float, height_mm: float, defect_density_per_cm2: float, rng: np.random.Generator,
-                   clustering: float = np.inf, diameter_mm: float = 300.0, edge_mm: float = 0.0,
-                   offset_x_mm: float = 0.0, offset_y_mm: float = 0.0) -> WaferMap:
+def simulate_wafer(
+    width_mm: float,
+    height_mm: float,
+    defect_density_per_cm2: float,
+    rng: np.random.Generator,
+    clustering: float = np.inf,
+    diameter_mm: float = 300.0,
+    edge_mm: float = 0.0,
+    offset_x_mm: float = 0.0,
+    offset_y_mm: float = 0.0,
+) -> WaferMap:
     """Throw random defects on a wafer and count them die by die.
 
     Parameters
@@ -700,10 +709,14 @@ def months_to_defect_density(target_per_cm2, start_per_cm2, floor_per_cm2, time_
     8.3
     """
     _positive(time_constant_months=time_constant_months)
-    require(np.greater(target_per_cm2, floor_per_cm2),
-            f"target_per_cm2 must be above the floor {floor_per_cm2!r}, not {target_per_cm2!r}")
-    require(np.less_equal(target_per_cm2, start_per_cm2),
-            f"target_per_cm2 must be at most the start {start_per_cm2!r}, not {target_per_cm2!r}")
+    require(
+        np.greater(target_per_cm2, floor_per_cm2),
+        f"target_per_cm2 must be above the floor {floor_per_cm2!r}, not {target_per_cm2!r}",
+    )
+    require(
+        np.less_equal(target_per_cm2, start_per_cm2),
+        f"target_per_cm2 must be at most the start {start_per_cm2!r}, not {target_per_cm2!r}",
+    )
     return time_constant_months * np.log((start_per_cm2 - floor_per_cm2) / (target_per_cm2 - floor_per_cm2))
 
 
@@ -791,8 +804,18 @@ class AssembledCost:
     total_usd: float
 
 
-def assembled_cost(area_mm2, parts, wafer_price_usd, defect_density_per_cm2, bonding_yield, package_usd,
-                   overhead_fraction=0.1, model=3, clustering=3.0, diameter_mm=300.0) -> AssembledCost:
+def assembled_cost(
+    area_mm2,
+    parts,
+    wafer_price_usd,
+    defect_density_per_cm2,
+    bonding_yield,
+    package_usd,
+    overhead_fraction=0.1,
+    model=3,
+    clustering=3.0,
+    diameter_mm=300.0,
+) -> AssembledCost:
     """Return the cost of a chip made as one die or cut into equal chiplets.
 
     Parameters

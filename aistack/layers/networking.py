@@ -33,6 +33,7 @@ __all__ = [
     "fat_tree_endpoints",
     "fat_tree_switches",
     "halving_doubling_all_reduce_time",
+    "hashed_job_speed",
     "hierarchical_all_reduce_time",
     "in_network_all_reduce_time",
     "link_data_rate",
@@ -896,6 +897,41 @@ def worst_link_distribution(flows: int, paths: int) -> np.ndarray:
             break
     at_most = np.minimum(at_most, 1.0)
     return np.diff(at_most, prepend=0.0)
+
+
+def hashed_job_speed(flows, paths, busiest):
+    """Return the speed of a job whose slowest flow shares the busiest path, as a share of what a perfect spread gives.
+
+    Every flow is as fast as its card, and a path as fast as a card. A perfect spread puts flows / paths on each path, but
+    with more paths than flows a flow still goes no faster than its card.
+
+    Parameters
+    ----------
+    flows, paths : number
+        Flows n and equal-cost paths m, at least 1.
+    busiest : number or array, flows
+        Load of the busiest path; below 1 where flows were cut and their pieces spread well.
+
+    Returns
+    -------
+    number, 0 to 1
+        max(1, n / m) / max(1, busiest), at most 1.
+
+    Raises
+    ------
+    ValueError
+        If flows or paths are below 1 or the load is negative.
+
+    Examples
+    --------
+    Two of eight flows on 32 paths meet: half speed. None meet: full speed.
+
+    >>> float(hashed_job_speed(8, 32, 2)), float(hashed_job_speed(8, 32, 1)), float(hashed_job_speed(16, 8, 4))
+    (0.5, 1.0, 0.5)
+    """
+    require(np.logical_and(flows >= 1, paths >= 1), f"flows and paths must be at least 1, got {flows} and {paths}")
+    require(busiest >= 0, f"busiest must not be negative, got {busiest}")
+    return np.minimum(1.0, np.maximum(1.0, flows / paths) / np.maximum(1.0, busiest))
 
 
 def _power(series: np.ndarray, exponent: int) -> np.ndarray:

@@ -280,7 +280,7 @@ function startExplorer(root, drawing) {
     changed();
   });
   addEventListener("hashchange", fromLink);
-  spec.controls.forEach((c, i) => (inputs[i].value = c.start)); // a browser may restore other values on reload
+  if (spec.controls.some((c, i) => +inputs[i].value !== c.start)) changed(); // moved before this script ran
   fromLink();
 }
 
