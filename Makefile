@@ -40,7 +40,7 @@ bench: env browser book ## measure speed and size, print a table
 	@$(BIN)/python tests/bench.py
 
 lab: env ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --ServerApp.root_dir=. chapters
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters
 
 new-chapter: env ## start a chapter from the template: make new-chapter SLUG=01-raw-materials TITLE="Raw materials"
 	@$(BIN)/python -m aistack.book.new_chapter "$(SLUG)" "$(TITLE)"
