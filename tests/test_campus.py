@@ -11,8 +11,16 @@ WEEK = 168
 
 
 def plants(**changes):
-    usual = dict(solar_mw=2000, nuclear_mw=0, gas_mw=1300, battery_mw=500, battery_mwh=2000, gas_usd_per_mwh=28.0,
-                 nuclear_usd_per_mwh=6.4, gas_t_per_mwh=cp.gas_carbon(7740))
+    usual = dict(
+        solar_mw=2000,
+        nuclear_mw=0,
+        gas_mw=1300,
+        battery_mw=500,
+        battery_mwh=2000,
+        gas_usd_per_mwh=28.0,
+        nuclear_usd_per_mwh=6.4,
+        gas_t_per_mwh=cp.gas_carbon(7740),
+    )
     return cp.Campus(**{**usual, **changes})
 
 

@@ -224,27 +224,71 @@ FILED = [20e9, 40e9, 80e9]
 
 def cooling(heat_w, delta_t_k):
     flow = dc.air_flow(heat_w, delta_t_k)
-    return {"air": flow, "cfm": dc.to_cfm(flow), "speed": dc.air_speed(flow, 1.2), "fan": dc.fan_power(flow, 300),
-            "water": dc.water_flow(heat_w, delta_t_k)}
+    return {
+        "air": flow,
+        "cfm": dc.to_cfm(flow),
+        "speed": dc.air_speed(flow, 1.2),
+        "fan": dc.fan_power(flow, 300),
+        "water": dc.water_flow(heat_w, delta_t_k),
+    }
 
 
 @pytest.mark.parametrize(
     ("function", "inputs"),
     [
-        (lambda **k: vars(dc.cluster_power(**k)),
-         dict(chips=1e5, tdp_w=700.0, pue=1.15, utilisation=0.8, price_usd_per_kwh=0.07, carbon_g_per_kwh=350.0,
-              host_fraction=0.3, idle_fraction=0.2)),
-        (lambda **k: vars(dc.capex_to_fleet(FILED, years=6, **k)),
-         dict(growth=0.3, ai_share=0.75, chip_share=0.5, price_usd=3e4, chip_power_w=1400.0, pue=1.2, life_years=5.0)),
+        (
+            lambda **k: vars(dc.cluster_power(**k)),
+            dict(
+                chips=1e5,
+                tdp_w=700.0,
+                pue=1.15,
+                utilisation=0.8,
+                price_usd_per_kwh=0.07,
+                carbon_g_per_kwh=350.0,
+                host_fraction=0.3,
+                idle_fraction=0.2,
+            ),
+        ),
+        (
+            lambda **k: vars(dc.capex_to_fleet(FILED, years=6, **k)),
+            dict(
+                growth=0.3, ai_share=0.75, chip_share=0.5, price_usd=3e4, chip_power_w=1400.0, pue=1.2, life_years=5.0
+            ),
+        ),
         (cooling, dict(heat_w=140e3, delta_t_k=12.0)),
-        (lambda **k: {"usd": dc.gpu_hour_cost(**k)},
-         dict(price_usd=4e4, chip_power_w=1300.0, pue=1.2, building_usd_per_w=11.7, price_usd_per_kwh=0.07, rate=0.1,
-              life_years=5.0, building_life_years=20.0, utilisation=0.8)),
-        (lambda availability: {"up": dc.available_units(availability, 5, 4), "down": dc.downtime_hours(availability)},
-         dict(availability=0.97)),
-        (lambda **k: vars(dc.gigawatt_buys(**k)),
-         dict(facility_power_w=1e9, pue=1.2, chip_power_w=2e3, price_usd=4e4, building_usd_per_w=11.7,
-              price_usd_per_kwh=0.07, carbon_g_per_kwh=350.0)),
+        (
+            lambda **k: {"usd": dc.gpu_hour_cost(**k)},
+            dict(
+                price_usd=4e4,
+                chip_power_w=1300.0,
+                pue=1.2,
+                building_usd_per_w=11.7,
+                price_usd_per_kwh=0.07,
+                rate=0.1,
+                life_years=5.0,
+                building_life_years=20.0,
+                utilisation=0.8,
+            ),
+        ),
+        (
+            lambda availability: {
+                "up": dc.available_units(availability, 5, 4),
+                "down": dc.downtime_hours(availability),
+            },
+            dict(availability=0.97),
+        ),
+        (
+            lambda **k: vars(dc.gigawatt_buys(**k)),
+            dict(
+                facility_power_w=1e9,
+                pue=1.2,
+                chip_power_w=2e3,
+                price_usd=4e4,
+                building_usd_per_w=11.7,
+                price_usd_per_kwh=0.07,
+                carbon_g_per_kwh=350.0,
+            ),
+        ),
     ],
     ids=["cluster", "fleet", "cooling", "gpu-hour", "availability", "gigawatt"],
 )

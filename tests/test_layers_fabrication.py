@@ -169,9 +169,9 @@ def test_yield_with_spares_without_spares_is_poisson():
 
 def simulated_yields(count, clustering, seed):
     rng = np.random.default_rng(seed)
-    return np.array([
-        fab.simulate_wafer(26.0, H100_MM2 / 26, 0.1, rng, clustering=clustering).yield_fraction for _ in range(count)
-    ])
+    return np.array(
+        [fab.simulate_wafer(26.0, H100_MM2 / 26, 0.1, rng, clustering=clustering).yield_fraction for _ in range(count)]
+    )
 
 
 @pytest.mark.parametrize(("clustering", "model", "alpha"), [(np.inf, 0, 3.0), (3.0, 3, 3.0), (1.0, 2, 1.0)])
@@ -193,8 +193,9 @@ def test_simulate_wafer_same_seed_gives_the_same_wafer():
 
 def test_simulate_wafer_counts_the_defects_it_shows():
     offset = fab.place_dies(26.0, 31.0)
-    wafer = fab.simulate_wafer(26.0, 31.0, 0.3, np.random.default_rng(2), offset_x_mm=offset.offset_x_mm,
-                               offset_y_mm=offset.offset_y_mm)
+    wafer = fab.simulate_wafer(
+        26.0, 31.0, 0.3, np.random.default_rng(2), offset_x_mm=offset.offset_x_mm, offset_y_mm=offset.offset_y_mm
+    )
     assert len(wafer.defects) == offset.count
     inside = (np.abs(wafer.defect_x_mm - (wafer.x_mm + 13)[:, None]) < 13) & (
         np.abs(wafer.defect_y_mm - (wafer.y_mm + 15.5)[:, None]) < 15.5
@@ -328,16 +329,23 @@ def test_explorer_functions_can_be_traced():
         dies = fab.dies_per_wafer(width * height)
         cost = fab.die_cost(price, dies, fraction)
         sites = fab.wafer_map(width, height, uniforms, fraction, edge_mm=3.0)
-        return {"cost": cost, "per": fab.price_per_billion_transistors(cost, width * height, 137.6), "good": sites.good,
-                "x": sites.x_mm}
+        return {
+            "cost": cost,
+            "per": fab.price_per_billion_transistors(cost, width * height, 137.6),
+            "good": sites.good,
+            "x": sites.x_mm,
+        }
 
     def split(area, density, bonding, parts, package):
         return vars(fab.assembled_cost(area, parts, 16_000.0, density, bonding, package))
 
     def light(k1, wavelength, na):
         half_pitch = fab.half_pitch_nm(k1, wavelength, na)
-        return {"half_pitch": half_pitch, "focus": fab.depth_of_focus_nm(1.0, wavelength, na),
-                "passes": fab.exposure_passes(16.0, half_pitch)}
+        return {
+            "half_pitch": half_pitch,
+            "focus": fab.depth_of_focus_nm(1.0, wavelength, na),
+            "passes": fab.exposure_passes(16.0, half_pitch),
+        }
 
     graph = trace(wafer, {"price": 16e3, "width": 26.0, "height": 31.0, "density": 0.1, "model": 3})
     assert graph["outputs"]["good"][1] == [15, 15]
@@ -346,20 +354,23 @@ def test_explorer_functions_can_be_traced():
     assert len(trace(light, {"k1": 0.3, "wavelength": 13.5, "na": 0.33})["outputs"]) == 3
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: fab.dies_per_wafer(0.0), "area_mm2 must be positive, not 0.0"),
-    (lambda: fab.poisson_yield(100.0, -0.1), "defect_density_per_cm2 must be zero or more"),
-    (lambda: fab.negative_binomial_yield(100.0, 0.1, 0.0), "clustering must be positive"),
-    (lambda: fab.die_yield(100.0, 0.1, 4), "model must be 0 to 3"),
-    (lambda: fab.die_cost(16e3, 60, 45.0), "yield_fraction must be at most 1, not 45.0; give 0.9 for 90 %"),
-    (lambda: fab.assembled_cost(800.0, 0, 16e3, 0.1, 0.99, 0.0), "parts must be 1 or more"),
-    (lambda: fab.place_dies(26.0, 33.0, edge_mm=150.0), "usable_radius_mm must be positive"),
-    (lambda: fab.wafer_map(5.0, 5.0, fab.site_uniforms(9, 9, 1), 0.5), "uniforms must cover the wafer"),
-    (lambda: fab.yield_with_spares(814.0, 0.1, 144, 145, 0.5), "needed must be between 0 and units"),
-    (lambda: fab.months_to_defect_density(0.1, 0.5, 0.1, 6.0), "target_per_cm2 must be above the floor"),
-    (lambda: fab.half_pitch_nm(0.3, 13.5, np.array([0.33, -0.5])), "numerical_aperture must be positive"),
-    (lambda: fab.throughput_at_dose(220.0, 30.0, 50.0, 20.0), "overhead_s must be below"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fab.dies_per_wafer(0.0), "area_mm2 must be positive, not 0.0"),
+        (lambda: fab.poisson_yield(100.0, -0.1), "defect_density_per_cm2 must be zero or more"),
+        (lambda: fab.negative_binomial_yield(100.0, 0.1, 0.0), "clustering must be positive"),
+        (lambda: fab.die_yield(100.0, 0.1, 4), "model must be 0 to 3"),
+        (lambda: fab.die_cost(16e3, 60, 45.0), "yield_fraction must be at most 1, not 45.0; give 0.9 for 90 %"),
+        (lambda: fab.assembled_cost(800.0, 0, 16e3, 0.1, 0.99, 0.0), "parts must be 1 or more"),
+        (lambda: fab.place_dies(26.0, 33.0, edge_mm=150.0), "usable_radius_mm must be positive"),
+        (lambda: fab.wafer_map(5.0, 5.0, fab.site_uniforms(9, 9, 1), 0.5), "uniforms must cover the wafer"),
+        (lambda: fab.yield_with_spares(814.0, 0.1, 144, 145, 0.5), "needed must be between 0 and units"),
+        (lambda: fab.months_to_defect_density(0.1, 0.5, 0.1, 6.0), "target_per_cm2 must be above the floor"),
+        (lambda: fab.half_pitch_nm(0.3, 13.5, np.array([0.33, -0.5])), "numerical_aperture must be positive"),
+        (lambda: fab.throughput_at_dose(220.0, 30.0, 50.0, 20.0), "overhead_s must be below"),
+    ],
+)
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         call()

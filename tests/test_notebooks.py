@@ -43,7 +43,11 @@ def prose(text):
 
 
 def test_every_chapter_file_is_in_the_contents():
-    on_disk = {p.relative_to(ROOT) for folder in ("chapters", "synthesis", "reference") for p in (ROOT / folder).glob("*.ipynb")}
+    on_disk = {
+        p.relative_to(ROOT)
+        for folder in ("chapters", "synthesis", "reference")
+        for p in (ROOT / folder).glob("*.ipynb")
+    }
     assert on_disk == set(ALL)
     assert CHAPTERS
 
@@ -104,7 +108,9 @@ NUMBER = re.compile(r"(?<![\w.,/^_-])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![\w]|[.,
 
 def numbers(text):
     """Every number in a text, also those glued to letters or signs."""
-    return [float(x.replace(",", "")) for x in re.findall(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", text)]
+    return [
+        float(x.replace(",", "")) for x in re.findall(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", text)
+    ]
 
 
 def known_numbers(path):

@@ -76,7 +76,9 @@ def _run(root: Path, path: Path, timeout: int):
     began = time.perf_counter()
     client.execute()
     meant = {"raises-exception"}  # an error in a display hook stops nothing by itself
-    for output in (o for c in notebook.cells if not meant & set(c.metadata.get("tags", [])) for o in c.get("outputs", [])):
+    for output in (
+        o for c in notebook.cells if not meant & set(c.metadata.get("tags", [])) for o in c.get("outputs", [])
+    ):
         if output["output_type"] == "error":
             raise RuntimeError("\n".join(output["traceback"]))
         if output.get("name") == "stderr" and "Traceback" in output["text"]:
