@@ -34,7 +34,7 @@ browser: env
 
 test: env browser lint book ## run every check, a browser is found or installed
 	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
-	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist loadscope tests aistack
+	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist worksteal tests aistack
 
 bench: env browser book ## measure speed and size, print a table
 	@$(BIN)/python tests/bench.py

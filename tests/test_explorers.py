@@ -161,7 +161,7 @@ def difference(explorer, spec, state, got, said):
     agree, first, heard = {}, {}, False
     for near in nudged(explorer, state):
         wanted = explorer.evaluate(near)
-        if list(got) != list(wanted):
+        if set(got) != set(wanted):
             return f"page gives {list(got)}, Python {list(wanted)}"
         if "grid" in spec:  # a grid ships seven digits
             wanted = {k: np.array(charts.plain(v), dtype=float) for k, v in wanted.items()}
