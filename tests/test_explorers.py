@@ -31,7 +31,8 @@ ANSWER = """async ([spec, batch]) => {
   const answer = (window.answers ??= {})[spec.name] ??= model(spec);
   const flat = (v) => Array.isArray(v) ? v.flatMap(flat) : [v === null ? NaN : v];
   const shape = (v) => Array.isArray(v) ? [v.length, ...shape(v[0])] : [];
-  const words = (v) => typeof v === "string" ? [v] : v && typeof v === "object" ? Object.values(v).flatMap(words) : [];
+  const words = (v) => typeof v === "string" ? [v] : Array.isArray(v) ? v.flatMap(words)
+    : v && typeof v === "object" ? Object.keys(v).sort().flatMap((k) => words(v[k])) : [];
   const rows = [], texts = [];
   let shapes;
   for (const positions of batch) {
@@ -111,9 +112,9 @@ def ask(page, spec, positions):
 
 
 def strings(value):
-    """Every string of a figure, in order."""
+    """Every string of a figure, keys in the order of the alphabet."""
     if isinstance(value, dict):
-        return [s for v in value.values() for s in strings(v)]
+        return [s for k in sorted(value) for s in strings(value[k])]
     if isinstance(value, list):
         return [s for v in value for s in strings(v)]
     return [value] if isinstance(value, str) else []
