@@ -1,5 +1,6 @@
 """The book's Sphinx extension: everything the static site needs beyond Jupyter Book."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +13,14 @@ def _share_cache(app, config):
     """Take outputs from the cache that :mod:`aistack.book.execute` fills, whoever starts the build."""
     os.environ["AISTACK_BOOK"] = "1"
     config.nb_execution_cache_path = str(cache_folder(Path(app.srcdir)))
+
+
+def _own_code() -> str:
+    """Return a digest of this extension's code, so that pages are written again when it changes."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def setup(app):
@@ -27,6 +36,7 @@ def setup(app):
     dict
         Extension metadata: safe to read and write in parallel.
     """
+    app.add_config_value("aistack_book", _own_code(), "env", str)
     app.connect("config-inited", _share_cache)
     setup_site(app)
     setup_charts(app)

@@ -143,8 +143,13 @@ def _tidy_table(match):
     return f'<div class="scroll">{head}{mark}{rest}</div>'
 
 
+def _bare_code(match):
+    """Code without the marks that no style sheet colours: they are most of a page's elements."""
+    return re.sub(r'<span(?: class="(?:n|nn|o|p|w)")?>([^<]*)</span>', r"\1", match[0])
+
+
 def tidy_body(body):
-    """Mend the HTML of a page body: tables, folded cells, inline styles.
+    """Mend the HTML of a page body: tables, folded cells, inline styles, marks in code that no style sheet colours.
 
     Parameters
     ----------
@@ -158,6 +163,7 @@ def tidy_body(body):
     """
     body = re.sub(r"<style scoped>.*?</style>\s*", "", body, flags=re.S)
     body = re.sub(r"<table\b.*?</table>", _tidy_table, body, flags=re.S)
+    body = re.sub(r"<pre>.*?</pre>", _bare_code, body, flags=re.S)
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     body = re.sub(r'(<div[^>]*?) role="(?:list|doc-biblioentry)"', r"\1", body)
     body = re.sub(r'(<img\b[^>]*) style="width: ([\d.]+%|\d+)(?:px)?;?"', r'\1 width="\2"', body)

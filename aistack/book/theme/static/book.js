@@ -5,6 +5,13 @@
   const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
+  // Work on many boxes happens in idle moments, so that no touch has to wait for it.
+  const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(() => { const end = performance.now() + 8; work({ timeRemaining: () => end - performance.now() }); }, 1));
+  const inTurn = (boxes, work) => idle((time) => {
+    do work(boxes.shift()); while (boxes.length && time.timeRemaining() > 2);
+    if (boxes.length) inTurn(boxes, work);
+  });
+
   // Theme: auto, light, dark. The inline script in the head has set it before the first paint.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const button = document.querySelector("button.theme");
@@ -30,7 +37,7 @@
   announce.className = "hidden";
   announce.setAttribute("role", "status");
   document.body.append(announce);
-  all(".highlight").filter((box) => !box.closest(".cell_output")).forEach((box) => {
+  const offerCopy = (box) => {
     const copy = document.createElement("button");
     copy.type = "button";
     copy.className = "copy";
@@ -47,7 +54,7 @@
       setTimeout(() => { copy.textContent = "Copy"; announce.textContent = ""; }, 2000);
     });
     box.append(copy);
-  });
+  };
 
   // Boxes that scroll sideways can be reached by keyboard and have a name, but only while they do scroll.
   const nameOf = (box) => {
@@ -73,7 +80,10 @@
     });
   };
   const observer = new ResizeObserver(settle);
-  all("main .scroll, main pre, main .cell_output").forEach((box) => observer.observe(box));
+  const code = all(".highlight").filter((box) => !box.closest(".cell_output"));
+  const wide = all("main .scroll, main pre, main .cell_output");
+  if (code.length) inTurn(code, offerCopy);
+  if (wide.length) inTurn(wide, (box) => observer.observe(box));
 
   // Page contents: mark the section in view; a chosen entry closes the drawer.
   const links = new Map(all("nav.contents a[href^='#']").map((a) => [a.hash.slice(1), a]));
