@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from aistack.checks import require
+from aistack.checks import at_least_one, at_least_zero, fraction, positive, require
 from aistack.units import HOURS_PER_YEAR, KWH
 
 __all__ = [
@@ -66,29 +66,6 @@ WATER_KG_PER_L = 0.997  #: liquid water at 25 C
 CFM_PER_M3_PER_S = 60 / 0.3048**3  #: cubic feet a minute in a cubic metre a second (exact: a foot is 0.3048 m)
 
 
-def _positive(**quantities) -> None:
-    for name, value in quantities.items():
-        require(np.greater(value, 0), f"{name} must be positive, not {value!r}")
-
-
-def _at_least_zero(**quantities) -> None:
-    for name, value in quantities.items():
-        require(np.greater_equal(value, 0), f"{name} must be zero or more, not {value!r}")
-
-
-def _fraction(**quantities) -> None:
-    for name, value in quantities.items():
-        require(
-            np.logical_and(np.greater_equal(value, 0), np.less_equal(value, 1)),
-            f"{name} must be from 0 to 1, not {value!r}; give 0.75 for 75 %",
-        )
-
-
-def _at_least_one(**quantities) -> None:
-    for name, value in quantities.items():
-        require(np.greater_equal(value, 1), f"{name} must be 1 or more, not {value!r}")
-
-
 # --- power --------------------------------------------------------------------------------------------------------
 
 
@@ -121,7 +98,7 @@ def it_power(chips, tdp_w, host_fraction=0.0):
     >>> it_power(100_000, 700) / 1e6
     70.0
     """
-    _at_least_zero(chips=chips, tdp_w=tdp_w, host_fraction=host_fraction)
+    at_least_zero(chips=chips, tdp_w=tdp_w, host_fraction=host_fraction)
     return chips * tdp_w * (1 + host_fraction)
 
 
@@ -154,8 +131,8 @@ def facility_power(it_power_w, pue):
     >>> round(facility_power(70e6, 1.15) / 1e6, 1)
     80.5
     """
-    _at_least_zero(it_power_w=it_power_w)
-    _at_least_one(pue=pue)
+    at_least_zero(it_power_w=it_power_w)
+    at_least_one(pue=pue)
     return it_power_w * pue
 
 
@@ -186,8 +163,8 @@ def mean_power(peak_power_w, utilisation, idle_fraction=0.0):
     >>> round(mean_power(100e6, 0.8, idle_fraction=0.25) / 1e6, 1)
     85.0
     """
-    _at_least_zero(peak_power_w=peak_power_w)
-    _fraction(utilisation=utilisation, idle_fraction=idle_fraction)
+    at_least_zero(peak_power_w=peak_power_w)
+    fraction(utilisation=utilisation, idle_fraction=idle_fraction)
     return peak_power_w * (idle_fraction + (1 - idle_fraction) * utilisation)
 
 
@@ -216,7 +193,7 @@ def annual_energy(power_w):
     >>> annual_energy(1e9) / 1e9
     8.766
     """
-    _at_least_zero(power_w=power_w)
+    at_least_zero(power_w=power_w)
     return power_w * HOURS_PER_YEAR / 1e3
 
 
@@ -265,7 +242,7 @@ def cluster_power(
     >>> round(year.facility_power_w / 1e6, 1), round(year.cost_usd / 1e6, 1), round(year.co2_t)
     (80.5, 49.4, 246982)
     """
-    _at_least_zero(price_usd_per_kwh=price_usd_per_kwh, carbon_g_per_kwh=carbon_g_per_kwh)
+    at_least_zero(price_usd_per_kwh=price_usd_per_kwh, carbon_g_per_kwh=carbon_g_per_kwh)
     it_w = it_power(chips, tdp_w, host_fraction)
     facility_w = facility_power(it_w, pue)
     energy_kwh = annual_energy(mean_power(facility_w, utilisation, idle_fraction))
@@ -309,8 +286,8 @@ def power_usage_effectiveness(it_power_w, fixed_overhead_w, proportional_overhea
     >>> [round(power_usage_effectiveness(p, 2e6), 2) for p in (10e6, 5e6)]
     [1.2, 1.4]
     """
-    _positive(it_power_w=it_power_w)
-    _at_least_zero(fixed_overhead_w=fixed_overhead_w, proportional_overhead=proportional_overhead)
+    positive(it_power_w=it_power_w)
+    at_least_zero(fixed_overhead_w=fixed_overhead_w, proportional_overhead=proportional_overhead)
     return 1 + proportional_overhead + fixed_overhead_w / it_power_w
 
 
@@ -341,8 +318,8 @@ def carbon_usage_effectiveness(pue, carbon_g_per_kwh):
     >>> carbon_usage_effectiveness(2.0, 28) < carbon_usage_effectiveness(1.06, 670)
     True
     """
-    _at_least_one(pue=pue)
-    _at_least_zero(carbon_g_per_kwh=carbon_g_per_kwh)
+    at_least_one(pue=pue)
+    at_least_zero(carbon_g_per_kwh=carbon_g_per_kwh)
     return pue * carbon_g_per_kwh
 
 
@@ -377,10 +354,10 @@ def water_use(it_energy_kwh, on_site_l_per_kwh, off_site_l_per_kwh=0.0, pue=1.0)
     >>> round(water_use(1, 1.8), 2), round(water_use(1, 0, 7.6), 2)
     (1.8, 7.6)
     """
-    _at_least_zero(
+    at_least_zero(
         it_energy_kwh=it_energy_kwh, on_site_l_per_kwh=on_site_l_per_kwh, off_site_l_per_kwh=off_site_l_per_kwh
     )
-    _at_least_one(pue=pue)
+    at_least_one(pue=pue)
     return it_energy_kwh * (on_site_l_per_kwh + off_site_l_per_kwh * pue)
 
 
@@ -411,7 +388,7 @@ def query_water(energy_wh, pue, on_site_l_per_kwh, off_site_l_per_kwh=0.0):
     >>> round(query_water(0.24, 1.09, 1.18), 2)
     0.26
     """
-    _at_least_zero(energy_wh=energy_wh)
+    at_least_zero(energy_wh=energy_wh)
     return water_use(energy_wh / pue, on_site_l_per_kwh, off_site_l_per_kwh, pue)
 
 
@@ -440,7 +417,7 @@ def query_carbon(energy_wh, carbon_g_per_kwh):
     >>> round(query_carbon(0.24, 350), 3)
     0.084
     """
-    _at_least_zero(energy_wh=energy_wh, carbon_g_per_kwh=carbon_g_per_kwh)
+    at_least_zero(energy_wh=energy_wh, carbon_g_per_kwh=carbon_g_per_kwh)
     return energy_wh / 1e3 * carbon_g_per_kwh
 
 
@@ -478,8 +455,8 @@ def air_flow(heat_w, delta_t_k):
     >>> round(air_flow(140e3, 12), 1), round(float(to_cfm(air_flow(140e3, 12))), -2)
     (9.8, 20800.0)
     """
-    _at_least_zero(heat_w=heat_w)
-    _positive(delta_t_k=delta_t_k)
+    at_least_zero(heat_w=heat_w)
+    positive(delta_t_k=delta_t_k)
     return heat_w / (AIR_DENSITY_KG_PER_M3 * AIR_HEAT_J_PER_KG_K * delta_t_k)
 
 
@@ -529,8 +506,8 @@ def air_speed(flow_m3_per_s, area_m2):
     >>> round(air_speed(9.8, 1.4), 1)
     7.0
     """
-    _at_least_zero(flow_m3_per_s=flow_m3_per_s)
-    _positive(area_m2=area_m2)
+    at_least_zero(flow_m3_per_s=flow_m3_per_s)
+    positive(area_m2=area_m2)
     return flow_m3_per_s / area_m2
 
 
@@ -563,7 +540,7 @@ def heat_carried_by_air(area_m2, speed_m_per_s, delta_t_k):
     >>> round(heat_carried_by_air(0.6, 2, 15) / 1e3)
     21
     """
-    _at_least_zero(area_m2=area_m2, speed_m_per_s=speed_m_per_s, delta_t_k=delta_t_k)
+    at_least_zero(area_m2=area_m2, speed_m_per_s=speed_m_per_s, delta_t_k=delta_t_k)
     return AIR_DENSITY_KG_PER_M3 * AIR_HEAT_J_PER_KG_K * area_m2 * speed_m_per_s * delta_t_k
 
 
@@ -598,9 +575,9 @@ def fan_power(flow_m3_per_s, pressure_pa, efficiency=0.5):
     >>> round(fan_power(9.8, 400) / 1e3, 2)
     7.84
     """
-    _at_least_zero(flow_m3_per_s=flow_m3_per_s, pressure_pa=pressure_pa)
-    _positive(efficiency=efficiency)
-    _fraction(efficiency=efficiency)
+    at_least_zero(flow_m3_per_s=flow_m3_per_s, pressure_pa=pressure_pa)
+    positive(efficiency=efficiency)
+    fraction(efficiency=efficiency)
     return flow_m3_per_s * pressure_pa / efficiency
 
 
@@ -631,8 +608,8 @@ def water_flow(heat_w, delta_t_k):
     >>> round(water_flow(140e3, 10))
     202
     """
-    _at_least_zero(heat_w=heat_w)
-    _positive(delta_t_k=delta_t_k)
+    at_least_zero(heat_w=heat_w)
+    positive(delta_t_k=delta_t_k)
     return heat_w / (WATER_HEAT_J_PER_KG_K * WATER_KG_PER_L * delta_t_k) * 60
 
 
@@ -661,7 +638,7 @@ def evaporation(heat_w):
     >>> round(evaporation(1e3), 2)
     1.48
     """
-    _at_least_zero(heat_w=heat_w)
+    at_least_zero(heat_w=heat_w)
     return heat_w / WATER_LATENT_J_PER_KG / WATER_KG_PER_L * 3600
 
 
@@ -688,7 +665,7 @@ def heat_carried_by_evaporation(flow_l_per_h):
     >>> round(heat_carried_by_evaporation(evaporation(5e6)))
     5000000
     """
-    _at_least_zero(flow_l_per_h=flow_l_per_h)
+    at_least_zero(flow_l_per_h=flow_l_per_h)
     return flow_l_per_h / 3600 * WATER_KG_PER_L * WATER_LATENT_J_PER_KG
 
 
@@ -722,7 +699,7 @@ def growth_rate(first, last, years):
     >>> round(float(growth_rate(415, 945, 6)), 3)
     0.147
     """
-    _positive(first=first, last=last, years=years)
+    positive(first=first, last=last, years=years)
     return np.power(last / first, 1 / years) - 1
 
 
@@ -756,7 +733,7 @@ def capex_path(filed_usd, growth, years):
     filed_usd = np.asarray(filed_usd, dtype=float)
     require(filed_usd.ndim == 1 and len(filed_usd) > 0, "filed_usd must be a list of yearly figures, oldest first")
     require(years >= len(filed_usd), f"years must be {len(filed_usd)} or more, the figures given, not {years!r}")
-    _at_least_zero(filed_usd=filed_usd)
+    at_least_zero(filed_usd=filed_usd)
     require(np.greater(growth, -1), f"growth must be above -1, not {growth!r}; give 0.3 for 30 % a year")
     known = np.minimum(np.arange(years), len(filed_usd) - 1)
     return filed_usd[known] * np.power(1 + growth, np.maximum(np.arange(years) - known, 0.0))
@@ -789,8 +766,8 @@ def capex_intensity(capex_usd, operating_cash_flow_usd):
     >>> round(capex_intensity(131_819, 139_514), 3)
     0.945
     """
-    _at_least_zero(capex_usd=capex_usd)
-    _positive(operating_cash_flow_usd=operating_cash_flow_usd)
+    at_least_zero(capex_usd=capex_usd)
+    positive(operating_cash_flow_usd=operating_cash_flow_usd)
     return capex_usd / operating_cash_flow_usd
 
 
@@ -819,7 +796,7 @@ def installed_base(bought, life_years):
     >>> installed_base(np.array([1.0, 1.0, 1.0, 1.0]), 3).tolist()
     [1.0, 2.0, 3.0, 3.0]
     """
-    _positive(life_years=life_years)
+    positive(life_years=life_years)
     age = np.arange(len(bought))[:, None] - np.arange(len(bought))[None, :]
     in_use = np.where(np.logical_and(age >= 0, np.less(age, life_years)), 1.0, 0.0)
     return np.sum(in_use * bought, axis=1)
@@ -874,8 +851,8 @@ def capex_to_fleet(filed_usd, growth, years, ai_share, chip_share, price_usd, ch
     >>> [round(float(x), 1) for x in (fleet.chips_bought[0] / 1e6, fleet.facility_power_w[0] / 1e9)]
     [6.4, 10.3]
     """
-    _fraction(ai_share=ai_share, chip_share=chip_share)
-    _positive(price_usd=price_usd, chip_power_w=chip_power_w)
+    fraction(ai_share=ai_share, chip_share=chip_share)
+    positive(price_usd=price_usd, chip_power_w=chip_power_w)
     capex_usd = capex_path(filed_usd, growth, years)
     bought = capex_usd * ai_share * chip_share / price_usd
     in_use = installed_base(bought, life_years)
@@ -936,15 +913,15 @@ def gigawatt_buys(
     >>> round(site.chips), round((site.chip_cost_usd + site.building_cost_usd) / 1e9, 1)
     (416667, 28.5)
     """
-    _positive(chip_power_w=chip_power_w)
-    _at_least_zero(
+    positive(chip_power_w=chip_power_w)
+    at_least_zero(
         facility_power_w=facility_power_w,
         price_usd=price_usd,
         building_usd_per_w=building_usd_per_w,
         price_usd_per_kwh=price_usd_per_kwh,
         carbon_g_per_kwh=carbon_g_per_kwh,
     )
-    _at_least_one(pue=pue)
+    at_least_one(pue=pue)
     it_w = facility_power_w / pue
     chips = it_w / chip_power_w
     energy_kwh = annual_energy(mean_power(facility_power_w, utilisation))
@@ -982,7 +959,7 @@ def annuity(rate, life_years):
     >>> round(float(annuity(0.08, 5)), 4)
     0.2505
     """
-    _positive(rate=rate, life_years=life_years)
+    positive(rate=rate, life_years=life_years)
     return rate / (1 - np.power(1 + rate, -1.0 * life_years))
 
 
@@ -1034,9 +1011,9 @@ def gpu_hour_cost(
     >>> round(float(cost), 2)
     1.87
     """
-    _at_least_zero(price_usd=price_usd, building_usd_per_w=building_usd_per_w, price_usd_per_kwh=price_usd_per_kwh)
-    _positive(chip_power_w=chip_power_w, utilisation=utilisation)
-    _fraction(utilisation=utilisation)
+    at_least_zero(price_usd=price_usd, building_usd_per_w=building_usd_per_w, price_usd_per_kwh=price_usd_per_kwh)
+    positive(chip_power_w=chip_power_w, utilisation=utilisation)
+    fraction(utilisation=utilisation)
     capital_usd_per_year = price_usd * annuity(rate, life_years) + chip_power_w * building_usd_per_w * annuity(
         rate, building_life_years
     )
@@ -1072,7 +1049,7 @@ def downtime_hours(availability):
     >>> round(downtime_hours(0.99671), 1)
     28.8
     """
-    _fraction(availability=availability)
+    fraction(availability=availability)
     return 8760 * (1 - availability)
 
 
@@ -1101,7 +1078,7 @@ def chain_availability(*availabilities):
     """
     whole = 1.0
     for part in availabilities:
-        _fraction(availability=part)
+        fraction(availability=part)
         whole = whole * part
     return whole
 
@@ -1135,7 +1112,7 @@ def available_units(availability, units, needed):
     >>> [round(float(1 - available_units(0.97, n, 4)), 4) for n in (4, 5)]
     [0.1147, 0.0085]
     """
-    _fraction(availability=availability)
+    fraction(availability=availability)
     require(0 <= needed <= units, f"needed must be from 0 to units ({units}), not {needed!r}")
     return sum(
         comb(units, up) * np.power(availability, up) * np.power(1 - availability, units - up)
@@ -1172,9 +1149,9 @@ def ride_through(energy_kwh, load_w, usable_fraction=1.0):
     >>> ride_through(1000, 10e6) / 60
     6.0
     """
-    _at_least_zero(energy_kwh=energy_kwh)
-    _positive(load_w=load_w)
-    _fraction(usable_fraction=usable_fraction)
+    at_least_zero(energy_kwh=energy_kwh)
+    positive(load_w=load_w)
+    fraction(usable_fraction=usable_fraction)
     return energy_kwh * KWH * usable_fraction / load_w
 
 
@@ -1203,5 +1180,5 @@ def outage_cost(downtime_h, usd_per_minute):
     >>> outage_cost(1.6, 9000)
     864000.0
     """
-    _at_least_zero(downtime_h=downtime_h, usd_per_minute=usd_per_minute)
+    at_least_zero(downtime_h=downtime_h, usd_per_minute=usd_per_minute)
     return downtime_h * 60 * usd_per_minute

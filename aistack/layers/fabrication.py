@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from scipy import constants
 
-from aistack.checks import require
+from aistack.checks import at_least_zero, positive, positive_fraction, require
 from aistack.units import HOUR, MM2_PER_CM2
 
 __all__ = [
@@ -55,23 +55,6 @@ __all__ = [
 YIELD_MODELS = ("Poisson", "Murphy", "Seeds", "negative binomial")  #: in the order that `die_yield` counts them
 
 
-def _positive(**quantities) -> None:
-    for name, value in quantities.items():
-        require(np.greater(value, 0), f"{name} must be positive, not {value!r}")
-
-
-def _at_least_zero(**quantities) -> None:
-    for name, value in quantities.items():
-        require(np.greater_equal(value, 0), f"{name} must be zero or more, not {value!r}")
-
-
-def _fraction(**quantities) -> None:
-    """Above zero and at most one."""
-    for name, value in quantities.items():
-        require(np.greater(value, 0), f"{name} must be above 0, not {value!r}; give 0.9 for 90 %")
-        require(np.less_equal(value, 1), f"{name} must be at most 1, not {value!r}; give 0.9 for 90 %")
-
-
 # --- how many dies stand on a wafer -------------------------------------------------------------------------------
 
 
@@ -98,7 +81,7 @@ def wafer_area_mm2(diameter_mm=300.0):
     >>> round(wafer_area_mm2())
     70686
     """
-    _positive(diameter_mm=diameter_mm)
+    positive(diameter_mm=diameter_mm)
     return np.pi / 4 * diameter_mm * diameter_mm
 
 
@@ -138,7 +121,7 @@ def dies_per_wafer(area_mm2, diameter_mm=300.0):
     >>> round(float(dies_per_wafer(814.0)), 1)
     63.5
     """
-    _positive(area_mm2=area_mm2, diameter_mm=diameter_mm)
+    positive(area_mm2=area_mm2, diameter_mm=diameter_mm)
     return np.maximum(wafer_area_mm2(diameter_mm) / area_mm2 - np.pi * diameter_mm / np.sqrt(2 * area_mm2), 0.0)
 
 
@@ -201,10 +184,10 @@ def place_dies(
     >>> place_dies(26.0, 814 / 26).count
     69
     """
-    _positive(width_mm=width_mm, height_mm=height_mm, diameter_mm=diameter_mm)
-    _at_least_zero(edge_mm=edge_mm, scribe_mm=scribe_mm)
+    positive(width_mm=width_mm, height_mm=height_mm, diameter_mm=diameter_mm)
+    at_least_zero(edge_mm=edge_mm, scribe_mm=scribe_mm)
     radius = diameter_mm / 2 - edge_mm
-    _positive(usable_radius_mm=radius)
+    positive(usable_radius_mm=radius)
     w, h = width_mm + scribe_mm, height_mm + scribe_mm
     steps = np.array(list(product(np.arange(int(2 * radius / w) + 1) * w, np.arange(int(2 * radius / h) + 1) * h)))[1:]
     apart = np.hypot(*steps.T)[:, None]
@@ -254,7 +237,7 @@ def site_uniforms(rows: int, columns: int, seed: int) -> np.ndarray:
     >>> site_uniforms(2, 3, seed=0).shape
     (2, 3)
     """
-    _positive(rows=rows, columns=columns)
+    positive(rows=rows, columns=columns)
     return np.random.default_rng(seed).random((rows, columns))
 
 
@@ -294,9 +277,9 @@ def wafer_map(width_mm, height_mm, uniforms, yield_fraction, diameter_mm=300.0, 
     >>> int(sites.inside.sum()), bool(np.isnan(sites.x_mm[~sites.inside]).all())
     (67, True)
     """
-    _positive(width_mm=width_mm, height_mm=height_mm, diameter_mm=diameter_mm)
-    _at_least_zero(edge_mm=edge_mm)
-    _fraction(yield_fraction=yield_fraction)
+    positive(width_mm=width_mm, height_mm=height_mm, diameter_mm=diameter_mm)
+    at_least_zero(edge_mm=edge_mm)
+    positive_fraction(yield_fraction=yield_fraction)
     rows, columns = uniforms.shape
     radius = diameter_mm / 2 - edge_mm
     enough = "uniforms must cover the wafer: give more"
@@ -314,8 +297,8 @@ def wafer_map(width_mm, height_mm, uniforms, yield_fraction, diameter_mm=300.0, 
 
 
 def _defects_per_die(area_mm2, defect_density_per_cm2):
-    _positive(area_mm2=area_mm2)
-    _at_least_zero(defect_density_per_cm2=defect_density_per_cm2)
+    positive(area_mm2=area_mm2)
+    at_least_zero(defect_density_per_cm2=defect_density_per_cm2)
     return area_mm2 / MM2_PER_CM2 * defect_density_per_cm2
 
 
@@ -448,7 +431,7 @@ def negative_binomial_yield(area_mm2, defect_density_per_cm2, clustering=3.0):
     >>> round(float(negative_binomial_yield(814.0, 0.1, 3.0)), 3)
     0.487
     """
-    _positive(clustering=clustering)
+    positive(clustering=clustering)
     return np.exp(-clustering * np.log1p(_defects_per_die(area_mm2, defect_density_per_cm2) / clustering))
 
 
@@ -516,8 +499,8 @@ def implied_defect_density(yield_fraction, area_mm2, clustering=3.0):
     >>> [round(float(implied_defect_density(0.55, area)), 3) for area in (100.0, 1000.0)]
     [0.662, 0.066]
     """
-    _fraction(yield_fraction=yield_fraction)
-    _positive(area_mm2=area_mm2, clustering=clustering)
+    positive_fraction(yield_fraction=yield_fraction)
+    positive(area_mm2=area_mm2, clustering=clustering)
     return clustering * np.expm1(-np.log(yield_fraction) / clustering) / (area_mm2 / MM2_PER_CM2)
 
 
@@ -555,7 +538,7 @@ def yield_with_spares(area_mm2, defect_density_per_cm2, units: int, needed: int,
     0.67
     """
     require(0 <= needed <= units, f"needed must be between 0 and units ({units}), not {needed!r}")
-    _fraction(unit_share=unit_share)
+    positive_fraction(unit_share=unit_share)
     defects = _defects_per_die(area_mm2, defect_density_per_cm2)
     dead_chance = -np.expm1(-defects * unit_share / units)
     enough = 0.0
@@ -627,10 +610,10 @@ def simulate_wafer(
     >>> len(wafer.defects), round(wafer.yield_fraction, 2)
     (68, 0.4)
     """
-    _positive(width_mm=width_mm, height_mm=height_mm, diameter_mm=diameter_mm, clustering=clustering)
-    _at_least_zero(defect_density_per_cm2=defect_density_per_cm2, edge_mm=edge_mm)
+    positive(width_mm=width_mm, height_mm=height_mm, diameter_mm=diameter_mm, clustering=clustering)
+    at_least_zero(defect_density_per_cm2=defect_density_per_cm2, edge_mm=edge_mm)
     radius = diameter_mm / 2 - edge_mm
-    _positive(usable_radius_mm=radius)
+    positive(usable_radius_mm=radius)
     columns, rows = int(radius / width_mm) + 2, int(radius / height_mm) + 2
     x = (np.arange(-columns, columns + 1) * width_mm + offset_x_mm % width_mm)[None, :]
     y = (np.arange(-rows, rows + 1) * height_mm + offset_y_mm % height_mm)[:, None]
@@ -678,8 +661,8 @@ def defect_density_after(months, start_per_cm2, floor_per_cm2, time_constant_mon
     >>> round(float(defect_density_after(6.0, 0.5, 0.1, 6.0)), 3)
     0.247
     """
-    _at_least_zero(months=months, start_per_cm2=start_per_cm2, floor_per_cm2=floor_per_cm2)
-    _positive(time_constant_months=time_constant_months)
+    at_least_zero(months=months, start_per_cm2=start_per_cm2, floor_per_cm2=floor_per_cm2)
+    positive(time_constant_months=time_constant_months)
     return floor_per_cm2 + (start_per_cm2 - floor_per_cm2) * np.exp(-months / time_constant_months)
 
 
@@ -708,7 +691,7 @@ def months_to_defect_density(target_per_cm2, start_per_cm2, floor_per_cm2, time_
     >>> round(float(months_to_defect_density(0.2, 0.5, 0.1, 6.0)), 1)
     8.3
     """
-    _positive(time_constant_months=time_constant_months)
+    positive(time_constant_months=time_constant_months)
     require(
         np.greater(target_per_cm2, floor_per_cm2),
         f"target_per_cm2 must be above the floor {floor_per_cm2!r}, not {target_per_cm2!r}",
@@ -752,9 +735,9 @@ def die_cost(wafer_price_usd, dies, yield_fraction):
     >>> round(float(die_cost(16_000.0, dies_per_wafer(814.0), negative_binomial_yield(814.0, 0.1))))
     518
     """
-    _at_least_zero(wafer_price_usd=wafer_price_usd)
-    _positive(dies=dies)
-    _fraction(yield_fraction=yield_fraction)
+    at_least_zero(wafer_price_usd=wafer_price_usd)
+    positive(dies=dies)
+    positive_fraction(yield_fraction=yield_fraction)
     return wafer_price_usd / (dies * yield_fraction)
 
 
@@ -787,8 +770,8 @@ def price_per_billion_transistors(price_usd, area_mm2, density_mtr_per_mm2):
     >>> round(price_per_billion_transistors(16_000.0, wafer_area_mm2(), 137.6), 2)
     1.65
     """
-    _at_least_zero(price_usd=price_usd)
-    _positive(area_mm2=area_mm2, density_mtr_per_mm2=density_mtr_per_mm2)
+    at_least_zero(price_usd=price_usd)
+    positive(area_mm2=area_mm2, density_mtr_per_mm2=density_mtr_per_mm2)
     return price_usd / (area_mm2 * density_mtr_per_mm2 / 1e3)
 
 
@@ -864,8 +847,8 @@ def assembled_cost(
     (608, 402)
     """
     require(np.greater_equal(parts, 1), f"parts must be 1 or more, not {parts!r}")
-    _at_least_zero(package_usd=package_usd, overhead_fraction=overhead_fraction)
-    _fraction(bonding_yield=bonding_yield)
+    at_least_zero(package_usd=package_usd, overhead_fraction=overhead_fraction)
+    positive_fraction(bonding_yield=bonding_yield)
     part_area = area_mm2 / parts * np.where(np.greater(parts, 1), 1 + overhead_fraction, 1.0)
     part_yield = die_yield(part_area, defect_density_per_cm2, model, clustering)
     silicon = parts * die_cost(wafer_price_usd, dies_per_wafer(part_area, diameter_mm), part_yield)
@@ -898,8 +881,8 @@ def gross_margin(price_usd, cost_usd):
     >>> round(gross_margin(28_000.0, 3_320.0), 3)
     0.881
     """
-    _positive(price_usd=price_usd)
-    _at_least_zero(cost_usd=cost_usd)
+    positive(price_usd=price_usd)
+    at_least_zero(cost_usd=cost_usd)
     return (price_usd - cost_usd) / price_usd
 
 
@@ -934,8 +917,8 @@ def capital_cost_per_wafer(capex_usd, wafers_per_month, years=5.0, utilisation=1
     >>> round(capital_cost_per_wafer(25e9, 40_000))
     10417
     """
-    _positive(capex_usd=capex_usd, wafers_per_month=wafers_per_month, years=years)
-    _fraction(utilisation=utilisation)
+    positive(capex_usd=capex_usd, wafers_per_month=wafers_per_month, years=years)
+    positive_fraction(utilisation=utilisation)
     return capex_usd / (wafers_per_month * utilisation * 12 * years)
 
 
@@ -971,7 +954,7 @@ def half_pitch_nm(k1, wavelength_nm, numerical_aperture):
     >>> [round(half_pitch_nm(0.32, 13.5, na), 1) for na in (0.33, 0.55)]
     [13.1, 7.9]
     """
-    _positive(k1=k1, wavelength_nm=wavelength_nm, numerical_aperture=numerical_aperture)
+    positive(k1=k1, wavelength_nm=wavelength_nm, numerical_aperture=numerical_aperture)
     return k1 * wavelength_nm / numerical_aperture
 
 
@@ -1002,7 +985,7 @@ def depth_of_focus_nm(k2, wavelength_nm, numerical_aperture):
     >>> round(depth_of_focus_nm(1.0, 13.5, 0.55) / depth_of_focus_nm(1.0, 13.5, 0.33), 2)
     0.36
     """
-    _positive(k2=k2, wavelength_nm=wavelength_nm, numerical_aperture=numerical_aperture)
+    positive(k2=k2, wavelength_nm=wavelength_nm, numerical_aperture=numerical_aperture)
     return k2 * wavelength_nm / numerical_aperture**2
 
 
@@ -1033,7 +1016,7 @@ def exposure_passes(target_half_pitch_nm, single_half_pitch_nm):
     >>> [int(exposure_passes(18.0, single)) for single in (38.0, 13.0)]
     [3, 1]
     """
-    _positive(target_half_pitch_nm=target_half_pitch_nm, single_half_pitch_nm=single_half_pitch_nm)
+    positive(target_half_pitch_nm=target_half_pitch_nm, single_half_pitch_nm=single_half_pitch_nm)
     return np.maximum(np.ceil(single_half_pitch_nm / target_half_pitch_nm - 1e-9), 1.0)
 
 
@@ -1064,8 +1047,8 @@ def field_area_mm2(mask_width_mm, mask_height_mm, reduction_x=4.0, reduction_y=4
     >>> field_area_mm2(104.0, 132.0), field_area_mm2(104.0, 132.0, 4.0, 8.0)
     (858.0, 429.0)
     """
-    _positive(mask_width_mm=mask_width_mm, mask_height_mm=mask_height_mm)
-    _positive(reduction_x=reduction_x, reduction_y=reduction_y)
+    positive(mask_width_mm=mask_width_mm, mask_height_mm=mask_height_mm)
+    positive(reduction_x=reduction_x, reduction_y=reduction_y)
     return mask_width_mm / reduction_x * (mask_height_mm / reduction_y)
 
 
@@ -1094,8 +1077,8 @@ def mirror_transmission(reflectivity, mirrors):
     >>> round(float(mirror_transmission(0.7, 10)), 3)
     0.028
     """
-    _fraction(reflectivity=reflectivity)
-    _at_least_zero(mirrors=mirrors)
+    positive_fraction(reflectivity=reflectivity)
+    at_least_zero(mirrors=mirrors)
     return np.power(reflectivity, mirrors)
 
 
@@ -1126,7 +1109,7 @@ def photons_per_nm2(dose_mj_per_cm2, wavelength_nm):
     >>> [round(photons_per_nm2(30.0, wavelength)) for wavelength in (13.5, 193.0)]
     [20, 291]
     """
-    _positive(dose_mj_per_cm2=dose_mj_per_cm2, wavelength_nm=wavelength_nm)
+    positive(dose_mj_per_cm2=dose_mj_per_cm2, wavelength_nm=wavelength_nm)
     joule_per_nm2 = dose_mj_per_cm2 * 1e-3 / 1e14
     return joule_per_nm2 * wavelength_nm * 1e-9 / (constants.h * constants.c)
 
@@ -1160,8 +1143,8 @@ def throughput_at_dose(wafers_per_h, dose_mj_per_cm2, other_dose_mj_per_cm2, ove
     >>> round(throughput_at_dose(220.0, 30.0, 50.0))
     132
     """
-    _positive(wafers_per_h=wafers_per_h, dose_mj_per_cm2=dose_mj_per_cm2, other_dose_mj_per_cm2=other_dose_mj_per_cm2)
-    _at_least_zero(overhead_s=overhead_s)
+    positive(wafers_per_h=wafers_per_h, dose_mj_per_cm2=dose_mj_per_cm2, other_dose_mj_per_cm2=other_dose_mj_per_cm2)
+    at_least_zero(overhead_s=overhead_s)
     exposing_s = HOUR / wafers_per_h - overhead_s
     require(np.greater(exposing_s, 0), f"overhead_s must be below the time of a wafer, not {overhead_s!r}")
     return HOUR / (overhead_s + exposing_s * other_dose_mj_per_cm2 / dose_mj_per_cm2)
@@ -1204,5 +1187,5 @@ def power_density_ratio(shrink, voltage_ratio):
     >>> round(power_density_ratio(1.4, 1 / 1.4), 2), round(power_density_ratio(1.4, 1.0), 2)
     (1.0, 1.96)
     """
-    _positive(shrink=shrink, voltage_ratio=voltage_ratio)
+    positive(shrink=shrink, voltage_ratio=voltage_ratio)
     return (1 / shrink) * (voltage_ratio * voltage_ratio) * shrink * (shrink * shrink)
