@@ -361,7 +361,10 @@ def test_explorer_functions_can_be_traced():
         (lambda: fab.poisson_yield(100.0, -0.1), "defect_density_per_cm2 must be zero or more"),
         (lambda: fab.negative_binomial_yield(100.0, 0.1, 0.0), "clustering must be positive"),
         (lambda: fab.die_yield(100.0, 0.1, 4), "model must be 0 to 3"),
-        (lambda: fab.die_cost(16e3, 60, 45.0), "yield_fraction must be above 0 and at most 1, not 45.0; give 0.9 for 90 %"),
+        (
+            lambda: fab.die_cost(16e3, 60, 45.0),
+            "yield_fraction must be above 0 and at most 1, not 45.0; give 0.9 for 90 %",
+        ),
         (lambda: fab.assembled_cost(800.0, 0, 16e3, 0.1, 0.99, 0.0), "parts must be 1 or more"),
         (lambda: fab.place_dies(26.0, 33.0, edge_mm=150.0), "usable_radius_mm must be positive"),
         (lambda: fab.wafer_map(5.0, 5.0, fab.site_uniforms(9, 9, 1), 0.5), "uniforms must cover the wafer"),
