@@ -24,7 +24,7 @@ import numpy as np
 
 from aistack import data, units
 
-__all__ = ["Claim", "Ledger", "check", "claim", "claims", "column", "compare"]
+__all__ = ["Claim", "Ledger", "check", "claim", "claims", "column", "compare", "evaluate"]
 
 NEAR = 3  # a difference of up to three tolerances counts as near
 
@@ -78,6 +78,27 @@ def _value(result):
     if len(pair) != 2 or not all(math.isfinite(x) for x in pair) or pair[0] > pair[1]:
         raise data.DataError(f"an expression must give a number, a (low, high) pair or a bool, not {result!r}")
     return pair
+
+
+def evaluate(expression: str):
+    """Return what an expression over the data gives: a (low, high) pair, equal ends for one number, or a bool.
+
+    An expression may use ``number``, ``fact`` and ``column``, the layer modules by name, and arithmetic.
+
+    Raises
+    ------
+    DataError
+        If it fails; the message shows the expression.
+
+    Examples
+    --------
+    >>> evaluate('networking.fat_tree_endpoints(64, 3)')
+    (65536.0, 65536.0)
+    """
+    try:
+        return _value(eval(expression, _namespace()))
+    except Exception as error:
+        raise data.DataError(f"{expression!r}: {error}") from error
 
 
 def compare(computed, stated: tuple[float, float] | None, relation: str, tolerance: float) -> str:
@@ -162,9 +183,9 @@ class Claim:
         if not source:
             return None
         try:
-            return _value(eval(source, _namespace()))
-        except Exception as error:
-            raise data.DataError(f"claim {self.claim_id!r}: {which} {source!r}: {error}") from error
+            return evaluate(source)
+        except data.DataError as error:
+            raise data.DataError(f"claim {self.claim_id!r}: {which} {error}") from error
 
     def computed_verdict(self) -> str:
         """Return the verdict that the expressions give now."""

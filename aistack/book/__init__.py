@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from aistack.book.execute import cache_folder
+from aistack.book.front import setup_front
 from aistack.book.render import setup_charts
 from aistack.book.site import setup_site
 
@@ -40,4 +41,5 @@ def setup(app):
     app.connect("config-inited", _share_cache)
     setup_site(app)
     setup_charts(app)
+    setup_front(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
