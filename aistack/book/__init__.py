@@ -17,10 +17,11 @@ def _share_cache(app, config):
 
 
 def _own_code() -> str:
-    """Return a digest of this extension's code, so that pages are written again when it changes."""
+    """Return a digest of this extension, its theme and scripts, so that pages are written again when they change."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -39,17 +39,16 @@ def number_of(layer) -> str:
     return layer.number_text.replace(bare, f"{bare.format(low)} to {bare.format(high)}")
 
 
-def _band(layer, link: str | None, below: str | None, above: str | None) -> str:
+def _band(layer, link: str | None) -> str:
     source = sources([layer.number_source_id])[0]
     name = escape(source["publisher"])
     name = f'<a href="{escape(source["locator"])}">{name}</a>' if source["locator"] else name
     title = escape(layer.title)
     title = f'<a href="{escape(link)}">{title}</a>' if link else title
-    flow = [
-        ("From", below or "the ground", layer.takes),
-        ("To", above or "you", layer.gives),
-    ]
-    flows = "".join(f"<div><dt>{way} {escape(place)}</dt><dd>{escape(what)}</dd></div>" for way, place, what in flow)
+    flows = "".join(
+        f"<div><dt>{way}</dt><dd>{escape(what)}</dd></div>"
+        for way, what in (("Takes from below", layer.takes), ("Gives above", layer.gives))
+    )
     return (
         f'<li class="band layer-{layer.layer}" id="layer-{layer.layer}"><span class="band-at" aria-hidden="true">{layer.layer}</span>'
         f'<div class="band-text"><h3>{title}</h3><p class="band-question">{escape(layer.question)}</p><dl>{flows}</dl></div>'
@@ -60,14 +59,10 @@ def _band(layer, link: str | None, below: str | None, above: str | None) -> str:
 
 def _visit(translator, node):
     builder, page = translator.builder, translator.builder.current_docname
-    layers = list(load("layers").sort_values("layer", ascending=False).itertuples())
     bands = []
-    for at, layer in enumerate(layers):
+    for layer in load("layers").sort_values("layer", ascending=False).itertuples():
         chapter = f"chapters/{layer.slug}"
-        link = builder.get_relative_uri(page, chapter) if chapter in builder.env.found_docs else None
-        above = layers[at - 1].title if at else None
-        below = layers[at + 1].title if at + 1 < len(layers) else None
-        bands.append(_band(layer, link, below, above))
+        bands.append(_band(layer, builder.get_relative_uri(page, chapter) if chapter in builder.env.found_docs else None))
     translator.body.append(f'<ol class="stack" reversed>{"".join(bands)}</ol>')
     raise nodes.SkipNode
 

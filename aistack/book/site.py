@@ -15,6 +15,7 @@ from latex2mathml.converter import convert
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
+from aistack.charts import dumps
 from aistack.data import load
 
 THEME = Path(__file__).parent / "theme"
@@ -195,6 +196,33 @@ def _size_images(app, body):
     return re.sub(r'<img\b[^>]*\bsrc="[^"]*?_images/([^"]+)"[^>]*>', sized, body)
 
 
+GLOSSARY = "reference/glossary"
+
+
+def _meanings(app):
+    """What each term of the glossary means: anchor -> text."""
+    if GLOSSARY not in app.env.found_docs:
+        return {}
+    tree = app.env.get_doctree(GLOSSARY)
+    return {
+        anchor: " ".join(item.children[-1].astext().split())
+        for item in tree.findall(nodes.definition_list_item)
+        for term in item.findall(nodes.term)
+        for anchor in term["ids"]
+    }
+
+
+def _explain_terms(app, body):
+    """Append the meanings of the terms that a page links to, for book.js to show where they stand."""
+    used = dict.fromkeys(re.findall(r'<a class="reference internal" href="[^"]*#(term-[^"]+)"', body))
+    if not used:
+        return body
+    if not hasattr(app, "term_meanings"):
+        app.term_meanings = _meanings(app)
+    shown = {anchor: app.term_meanings[anchor] for anchor in used if anchor in app.term_meanings}
+    return f'{body}<script type="application/json" id="terms">{dumps(shown)}</script>'
+
+
 def _repository(config):
     """The book's place on GitHub: address, owner/name, branch, and the book's folder with a closing slash."""
     options = config.html_theme_options
@@ -286,7 +314,7 @@ def _page_context(app, pagename, templatename, context, doctree):
     if doctree is None:
         return
     context |= {"layer": _layer(pagename), "locator": _locator(app, pagename)}
-    context["body"] = _size_images(app, tidy_body(context["body"]))
+    context["body"] = _explain_terms(app, _size_images(app, tidy_body(context["body"])))
     context["source_links"] = _source_links(app, pagename)
     context["is_notebook"] = app.env.doc2path(pagename).endswith(".ipynb")
     context["metatags"] = re.sub(r'<meta name="viewport"[^>]*>\s*', "", context["metatags"])

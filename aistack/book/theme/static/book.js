@@ -85,6 +85,43 @@
   if (code.length) inTurn(code, offerCopy);
   if (wide.length) inTurn(wide, (box) => observer.observe(box));
 
+  // Terms: their meaning where they stand, under the pointer or the focus; Escape puts it away, the pointer may rest on it.
+  const terms = document.getElementById("terms");
+  if (terms) {
+    const tip = document.createElement("div");
+    tip.id = "meaning";
+    tip.setAttribute("role", "tooltip");
+    tip.hidden = true;
+    document.body.append(tip);
+    let meanings, shown, leaving;
+    const hide = () => { tip.hidden = true; shown?.removeAttribute("aria-describedby"); shown = undefined; };
+    const tell = (link) => {
+      clearTimeout(leaving);
+      if (link === shown) return;
+      hide();
+      meanings ??= JSON.parse(terms.textContent);
+      const text = meanings[decodeURIComponent(link.hash.slice(1))];
+      if (!text) return;
+      tip.textContent = text;
+      tip.hidden = false;
+      const at = link.getBoundingClientRect(), { width, height } = tip.getBoundingClientRect();
+      const room = document.documentElement.clientWidth;
+      const above = at.bottom + height + 12 > innerHeight && at.top > height + 60;
+      tip.style.left = `${scrollX + Math.max(8, Math.min(at.left, room - width - 8))}px`;
+      tip.style.top = `${scrollY + (above ? at.top - height - 6 : at.bottom + 6)}px`;
+      link.setAttribute("aria-describedby", tip.id);
+      shown = link;
+    };
+    const leave = () => { clearTimeout(leaving); leaving = setTimeout(hide, 200); };
+    const termOf = (event) => event.target.closest?.("a:has(> .std-term)");
+    document.addEventListener("focusin", (event) => { const link = termOf(event); if (link) tell(link); else if (shown) hide(); });
+    document.addEventListener("pointerover", (event) => {
+      const link = event.pointerType === "mouse" && termOf(event);
+      if (link) tell(link); else if (event.target === tip) clearTimeout(leaving); else if (shown && shown !== document.activeElement) leave();
+    });
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  }
+
   // Page contents: mark the section in view; a chosen entry closes the drawer.
   const links = new Map(all("nav.contents a[href^='#']").map((a) => [a.hash.slice(1), a]));
   const seen = new IntersectionObserver((entries) => {
