@@ -24,7 +24,7 @@ import numpy as np
 
 from aistack import data, units
 
-__all__ = ["Claim", "Ledger", "check", "claim", "claims", "column", "compare", "evaluate"]
+__all__ = ["Claim", "check", "claim", "claims", "column", "compare", "evaluate"]
 
 NEAR = 3  # a difference of up to three tolerances counts as near
 
@@ -213,6 +213,16 @@ class Claim:
             f'<p><span class="claim-verdict">{self.verdict.capitalize()}.</span> {escape(self.why)}</p>{self._evidence_html()}</div>'
         )
 
+    def ledger_html(self, end: str = "") -> str:
+        """Return the claim as an entry of the ledger, with its id as an anchor and `end` as its last line."""
+        where = f"survey, line {self.line}" if self.line else "survey"
+        return (
+            f'<div class="claim claim-{self.verdict}" id="{self.claim_id}" data-layers="{self.layer}" data-verdict="{self.verdict}">'
+            f'<p class="claim-head"><code>{self.claim_id}</code> · {where} · {self.kind}</p>'
+            f"<p>{escape(self.paraphrase)}</p>{self.sums_html()}"
+            f'<p><span class="claim-verdict">{self.verdict.capitalize()}.</span> {escape(self.why)}</p>{self._evidence_html()}{end}</div>'
+        )
+
     def sums_html(self) -> str:
         """Return the expressions with their results, beside what was stated, as HTML."""
         unit = f" {self.unit}" if self.unit and self.unit not in ("1", "year", "ratio") else ""
@@ -276,24 +286,6 @@ def claim(claim_id: str) -> Claim:
     except KeyError:
         near = data._nearest(claim_id, _ledger())
         raise data.DataError(f"no claim {claim_id!r} in claims.csv{near}") from None
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """The claims of one layer as a page section; each has its id as an anchor."""
-
-    layer: int
-
-    def _repr_html_(self) -> str:
-        parts = [f"<p>{len(claims(self.layer))} claims of layer {self.layer}.</p>"]
-        for one in claims(self.layer):
-            where = f"survey, line {one.line}" if one.line else "survey"
-            parts.append(
-                f'<div class="claim claim-{one.verdict}" id="{one.claim_id}"><p class="claim-head"><code>{one.claim_id}</code> · {where} · {one.kind}</p>'
-                f"<p>{escape(one.paraphrase)}</p>{one.sums_html()}"
-                f'<p><span class="claim-verdict">{one.verdict.capitalize()}.</span> {escape(one.why)}</p>{one._evidence_html()}</div>'
-            )
-        return "".join(parts)
 
 
 def check(layer: int | None = None) -> list[tuple[Claim, str]]:

@@ -4,7 +4,7 @@ import gzip
 import http.server
 import threading
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -29,17 +29,26 @@ def pages_with(selector):
     return [p for p in pages() if soup(p).select_one(selector)]
 
 
+@cache
+def _base():
+    """The path of the site where it is published, which its page for lost addresses counts on; without the last slash."""
+    base = soup("404.html").base if (SITE / "404.html").is_file() else None
+    return base["href"].rstrip("/") if base else "/"
+
+
 class _Files(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}  # noqa: RUF012
 
     def do_GET(self):
-        path = Path(self.translate_path(self.path))
+        path = Path(self.translate_path(self.path.removeprefix(_base())))
         path = path / "index.html" if path.is_dir() else path
+        lost = not path.is_file()
+        path = Path(self.directory, "404.html") if lost else path
         if not path.is_file():
             return self.send_error(404)
         body = path.read_bytes()
-        self.send_response(200)
+        self.send_response(404 if lost else 200)
         self.send_header("Content-Type", self.guess_type(str(path)))
         if path.suffix in ZIPPED and "gzip" in self.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body, 6, mtime=0)

@@ -4,8 +4,10 @@ import hashlib
 import os
 from pathlib import Path
 
+from aistack.book.cards import setup_cards
 from aistack.book.execute import cache_folder
 from aistack.book.front import setup_front
+from aistack.book.reference import setup_reference
 from aistack.book.render import setup_charts
 from aistack.book.site import setup_site
 
@@ -42,5 +44,7 @@ def setup(app):
     app.connect("config-inited", _share_cache)
     setup_site(app)
     setup_charts(app)
+    setup_cards(app)
     setup_front(app)
+    setup_reference(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

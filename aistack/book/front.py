@@ -62,7 +62,9 @@ def _visit(translator, node):
     bands = []
     for layer in load("layers").sort_values("layer", ascending=False).itertuples():
         chapter = f"chapters/{layer.slug}"
-        bands.append(_band(layer, builder.get_relative_uri(page, chapter) if chapter in builder.env.found_docs else None))
+        bands.append(
+            _band(layer, builder.get_relative_uri(page, chapter) if chapter in builder.env.found_docs else None)
+        )
     translator.body.append(f'<ol class="stack" reversed>{"".join(bands)}</ol>')
     raise nodes.SkipNode
 

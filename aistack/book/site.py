@@ -15,6 +15,7 @@ from latex2mathml.converter import convert
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
+from aistack.book.cards import card_for
 from aistack.charts import dumps
 from aistack.data import load
 
@@ -321,6 +322,9 @@ def _page_context(app, pagename, templatename, context, doctree):
     named = re.search(r'<meta content="([^"]*)"[^>]* name="description"', context["metatags"])
     context["description"] = html.unescape(named[1]) if named else _description(doctree)
     context["has_description"] = bool(named)
+    at, title = _layer(pagename), html.unescape(re.sub(r"<[^>]+>", "", context["title"]))
+    line = load("layers").set_index("layer").question[at] if at else context["description"]
+    context["card"] = app.config.html_baseurl + card_for(app, pagename, title, line, at)
 
 
 def _remove_unused(app, exception):
