@@ -95,7 +95,7 @@ def test_ledger_page_has_every_claim_once_with_a_way_to_report_it(site):
 
 @browser
 def test_catalogue_has_every_table_with_columns_rows_sources_and_file(site):
-    entries = {e["id"]: e for e in soup("reference/data.html").select("#catalogue > li")}
+    entries = {e["id"]: e for e in soup("reference/data.html").select("#list-catalogue > li")}
     assert set(entries) == {f"table-{n}" for n in data.table_names()}
     for name in data.table_names():
         entry = entries[f"table-{name}"]
@@ -120,13 +120,13 @@ SHOWN = """(list) => [...document.querySelectorAll(list)].filter((e) => e.checkV
 @pytest.mark.parametrize(
     ("page", "entries", "name", "value", "holds"),
     [
-        ("timeline", "#timeline > li", "layers", "4", lambda e: e["layers"] == "4"),
-        ("timeline", "#timeline > li", "year", "2020", lambda e: int(e["year"]) >= 2020),
-        ("timeline", "#timeline > li", "disputed", "yes", lambda e: e["disputed"] == "yes"),
-        ("players", "#players > li", "spans", "3", lambda e: int(e["spans"]) >= 3),
-        ("players", "#players > li", "layers", "5", lambda e: "5" in e["layers"].split()),
-        ("careers", "#careers > li", "pay", "yes", lambda e: e["pay"] == "yes"),
-        ("data", "#catalogue > li", "layers", "2", lambda e: e["layers"] == "2"),
+        ("timeline", "#list-timeline > li", "layers", "4", lambda e: e["layers"] == "4"),
+        ("timeline", "#list-timeline > li", "year", "2020", lambda e: int(e["year"]) >= 2020),
+        ("timeline", "#list-timeline > li", "disputed", "yes", lambda e: e["disputed"] == "yes"),
+        ("players", "#list-players > li", "spans", "3", lambda e: int(e["spans"]) >= 3),
+        ("players", "#list-players > li", "layers", "5", lambda e: "5" in e["layers"].split()),
+        ("careers", "#list-careers > li", "pay", "yes", lambda e: e["pay"] == "yes"),
+        ("data", "#list-catalogue > li", "layers", "2", lambda e: e["layers"] == "2"),
         ("claims", ".claim", "verdict", "conflicts", lambda e: e["verdict"] == "conflicts"),
     ],
 )
@@ -153,14 +153,14 @@ def test_filter_shows_what_fits_and_says_how_many(visit, page, entries, name, va
 def test_filter_by_words_wants_all_of_them(visit):
     seen = visit("reference/players.html")
     seen.page.fill(".filters [name=text]", "nvlink nvidia")
-    assert "NVIDIA" in seen.page.locator("#players > li:visible").all_inner_texts()[0]
+    assert "NVIDIA" in seen.page.locator("#list-players > li:visible").all_inner_texts()[0]
     seen.page.fill(".filters [name=text]", "nvlink zzzz")
-    assert seen.page.locator("#players > li:visible").count() == 0
+    assert seen.page.locator("#list-players > li:visible").count() == 0
 
 
 @browser
 def test_lists_are_whole_and_filters_away_without_a_script(visit):
-    for page, entries in (("timeline", "#timeline > li"), ("players", "#players > li"), ("claims", ".claim")):
+    for page, entries in (("timeline", "#list-timeline > li"), ("players", "#list-players > li"), ("claims", ".claim")):
         seen = visit(f"reference/{page}.html", script=False)
         assert seen.page.locator(f"{entries}:visible").count() == len(soup(f"reference/{page}.html").select(entries))
         assert not seen.page.locator(".filters").is_visible()

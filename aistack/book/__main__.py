@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
+from aistack import shelf
 from aistack.book.execute import execute, notebooks
 
 
@@ -30,6 +32,9 @@ def main() -> int:
         print(finished.stdout)
         print("the book was not built: see the warnings above", file=sys.stderr)
         return finished.returncode
+    if old := shelf.due(date.today()):
+        named = ", ".join(s["source_id"] for s in old[:10]) + (" …" if len(old) > 10 else "")
+        print(f"{len(old)} sources are due for review, last looked at over a year ago: {named}")
     print(f"\nThe book is in {root / '_build/html'}\nOpen {(root / '_build/html/index.html').as_uri()}")
     return 0
 

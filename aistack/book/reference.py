@@ -82,7 +82,7 @@ class Timeline(SphinxDirective):
         events = shelf.events()
         years = {"min": events[0].year, "max": events[-1].year}
         form = _filters(
-            "timeline",
+            "list-timeline",
             _pick_layer(e.layer for e in events)
             + _type("year", "From", "number", "from", **years)
             + _type("year", "to", "number", "to", **years)
@@ -93,14 +93,14 @@ class Timeline(SphinxDirective):
             span = str(e.year) + (f" to {e.until}" if e.until else "")
             who = f" <span class=muted>{escape(e.who)}.</span>" if e.who else ""
             doubt = f'<p class="doubt"><strong>Disputed date.</strong> {escape(e.disputed)}</p>' if e.disputed else ""
-            year = f'<h3 class="year">{e.year}</h3>' if e.year != last else ""
+            year = f'<h2 class="year">{e.year}</h2>' if e.year != last else ""
             last = e.year
             items.append(
                 f'<li data-layers="{e.layer}" data-year="{e.year}" data-disputed="{"yes" if e.disputed else "no"}">{year}'
                 f"<p>{_tag(e.layer)} <strong>{escape(e.what)}</strong> ({span}).{who} {escape(e.impact)} "
                 f'<span class="from">{_source(e.source_id, e.locator)}</span></p>{doubt}</li>'
             )
-        return _raw(f'{form}<ol class="shelf timeline" id="timeline">{"".join(items)}</ol>')
+        return _raw(f'{form}<ol class="shelf timeline" id="list-timeline">{"".join(items)}</ol>')
 
 
 class Careers(SphinxDirective):
@@ -110,7 +110,7 @@ class Careers(SphinxDirective):
         """Return the filters and the list."""
         roles = shelf.roles()
         form = _filters(
-            "careers", _pick_layer(r.layer for r in roles) + _type("text", "Words", "search", "words") + _pick("pay", "Pay", {"yes": "given"})
+            "list-careers", _pick_layer(r.layer for r in roles) + _type("text", "Words", "search", "words") + _pick("pay", "Pay", {"yes": "given"})
         )  # fmt: skip
         items = []
         for r in roles:
@@ -119,7 +119,7 @@ class Careers(SphinxDirective):
                 f'<li data-layers="{r.layer}" data-pay="{"yes" if r.pay_usd else "no"}"><p>{_tag(r.layer)} <strong>{escape(r.role)}.</strong> '
                 f'{escape(r.work)}{pay} <span class="from">{_source(r.source_id)}</span></p></li>'
             )
-        return _raw(f'{form}<ul class="shelf" id="careers">{"".join(items)}</ul>')
+        return _raw(f'{form}<ul class="shelf" id="list-careers">{"".join(items)}</ul>')
 
 
 class Players(SphinxDirective):
@@ -131,7 +131,7 @@ class Players(SphinxDirective):
         titles = _titles()
         spans = {str(n): f"{n} or more" for n in range(2, max(len(p.layers) for p in found) + 1)}
         form = _filters(
-            "players",
+            "list-players",
             _pick_layer(n for p in found for n in p.layers)
             + _pick("spans", "Layers", spans, "from")
             + _type("text", "Words", "search", "words"),
@@ -145,7 +145,7 @@ class Players(SphinxDirective):
                 f'<li data-layers="{" ".join(map(str, p.layers))}" data-spans="{len(p.layers)}"><p><strong>{escape(p.name)}</strong> '
                 f'<span class="strata" aria-hidden="true">{strata}</span> <span class="muted">{many}</span></p><ul>{does}</ul></li>'
             )
-        return _raw(f'{form}<ul class="shelf" id="players">{"".join(items)}</ul>')
+        return _raw(f'{form}<ul class="shelf" id="list-players">{"".join(items)}</ul>')
 
 
 def _cell(value) -> str:
@@ -177,7 +177,7 @@ def _entry(resource: dict, old: set[str], licence: str, up: str) -> str:
     )
     layer = resource.get("layer") or 0
     return (
-        f'<li id="table-{name}" data-layers="{layer}" data-due="{"yes" if aged else "no"}"><h3>{_tag(layer) if layer else ""} {escape(resource["title"])}</h3>'
+        f'<li id="table-{name}" data-layers="{layer}" data-due="{"yes" if aged else "no"}"><h2>{_tag(layer) if layer else ""} {escape(resource["title"])}</h2>'
         f'<p>{escape(resource["description"])} <span class="muted">{len(frame)} rows{escape(span)}; {escape(licence)}.</span>{review}</p>'
         f'<p><a href="{up}_data/{resource["path"]}" download>{resource["path"]}</a> · <code>load("{name}")</code></p>'
         f"<details><summary>What the columns mean</summary>{_table(['column', 'unit', 'type', 'meaning'], fields, f'Columns of {name}')}</details>"
@@ -195,11 +195,11 @@ class Catalogue(SphinxDirective):
         licence = package["licenses"][0]["title"]
         layers = [r.get("layer") or 0 for r in package["resources"]]
         form = _filters(
-            "catalogue",
+            "list-catalogue",
             _pick_layer(n for n in layers if n) + _type("text", "Words", "search", "words") + _pick("due", "Review", {"yes": "due"}),
         )  # fmt: skip
         items = "".join(_entry(r, old, licence, up) for r in package["resources"])
-        return _raw(f'{form}<ul class="shelf catalogue" id="catalogue">{items}</ul>')
+        return _raw(f'{form}<ul class="shelf catalogue" id="list-catalogue">{items}</ul>')
 
 
 class Claims(SphinxDirective):
