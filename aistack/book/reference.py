@@ -48,9 +48,9 @@ def _tag(layer: int) -> str:
 
 
 def _filters(target: str, controls: str) -> str:
-    """A form that stays hidden until a script can answer it."""
+    """A form that the style sheet hides where no script can answer it."""
     return (
-        f'<form class="filters" data-for="{target}" aria-label="Filter the list" autocomplete="off" hidden>{controls}'
+        f'<form class="filters" data-for="{target}" aria-label="Filter the list" autocomplete="off">{controls}'
         f'<p><button type="reset">Show all</button> <output role="status"></output></p></form>'
     )
 
@@ -217,7 +217,7 @@ class Claims(SphinxDirective):
             + _pick("verdict", "Verdict", {v: v for v in VERDICTS if any(c.verdict == v for c in every)})
             + _type("text", "Words", "search", "words"),
         )
-        out = [*_raw(form), _verdict_chart(every)]
+        out = _raw(form)
         group = nodes.container(ids=["ledger"])
         for layer in sorted({c.layer for c in every}):
             part = nodes.section(ids=[f"layer-{layer}"], names=[f"layer {layer}"])
@@ -232,7 +232,9 @@ class Claims(SphinxDirective):
                 part += nodes.raw("", one.ledger_html(end), format="html")
                 domain.note_object("claim", one.paraphrase, one.claim_id, location=self.get_location())
             group += part
-        return [*out, *group.children]
+        last = nodes.section(ids=["verdicts"], names=["verdicts"])
+        last += [nodes.title("", "Verdicts by layer"), _verdict_chart(every)]
+        return [*out, *group.children, last]
 
 
 def _verdict_chart(every) -> nodes.Node:

@@ -23,7 +23,6 @@ document.querySelectorAll("form.filters").forEach((form) => {
     }
     told.textContent = asked.length ? `${shown} of ${entries.length} shown` : `${entries.length} entries`;
   };
-  form.hidden = false;
   form.addEventListener("input", apply);
   form.addEventListener("reset", () => setTimeout(apply));
   form.addEventListener("submit", (event) => event.preventDefault());
