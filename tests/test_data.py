@@ -44,13 +44,15 @@ def csv_bytes(lines):
 
 def copy_folder(resource):
     """A fresh folder with the schema of one table and, as far as needed, the tables it refers to."""
-    folder, needed = Path(tempfile.mkdtemp(dir=SCRATCH.name)), [resource]
+    folder, needed, used = Path(tempfile.mkdtemp(dir=SCRATCH.name)), [resource], {}
     for link in resource["schema"].get("foreignKeys", []):
-        target = RESOURCES[link["reference"]["resource"]]
-        header, rows = cells(target["name"])
-        at, key = cells(resource["name"])[0].index(link["fields"]), header.index(link["reference"]["fields"])
-        used = {row[at] for row in cells(resource["name"])[1]}
-        (folder / target["path"]).write_bytes(csv_bytes([header, *(r for r in rows if r[key] in used)]))
+        at = cells(resource["name"])[0].index(link["fields"])
+        place = link["reference"]["resource"], link["reference"]["fields"]
+        used.setdefault(place, set()).update(row[at] for row in cells(resource["name"])[1])
+    for (name, field), values in used.items():
+        target, (header, rows) = RESOURCES[name], cells(name)
+        key = header.index(field)
+        (folder / target["path"]).write_bytes(csv_bytes([header, *(r for r in rows if r[key] in values)]))
         needed.append({**target, "schema": {**target["schema"], "foreignKeys": []}})
     (folder / "datapackage.json").write_text(json.dumps({"resources": needed}), encoding="utf-8")
     return folder
