@@ -279,6 +279,11 @@ def load(name: str, folder: Path | None = None):
     return copy
 
 
+@lru_cache
+def _sources() -> dict:
+    return {row["source_id"]: row for row in _frame("sources", None)[1].to_dict("records")}
+
+
 def sources(ids=None) -> list[dict]:
     """Return the source records (title, publisher, date, kind, locator …) with these ids; all when None.
 
@@ -287,13 +292,12 @@ def sources(ids=None) -> list[dict]:
     DataError
         If an id is not in ``data/sources.csv``.
     """
-    frame = _frame("sources", None)[1]
-    records = {row["source_id"]: row for row in frame.to_dict("records")}
+    records = _sources()
     wanted = list(records) if ids is None else list(dict.fromkeys(ids))
     for source in wanted:
         if source not in records:
             raise DataError(f"no source {source!r} in sources.csv{_nearest(source, records)}")
-    return [records[source] for source in wanted]
+    return [dict(records[source]) for source in wanted]
 
 
 def number(table: str, column: str, **where) -> float:
