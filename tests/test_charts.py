@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import aistack
 from aistack import DataError, charts, load
+from aistack.book import picture as module
 from aistack.book.picture import picture
 from aistack.charts import LAYERS, PALETTE, VENDORS, axis, chart, color, layout, plain
 
@@ -404,3 +405,11 @@ def test_picture_draws_a_gap_as_a_gap():
         if p.get("stroke") == PALETTE[0]
     ]
     assert len(line) == 1 and line[0].count("L") == 1
+
+
+def test_picture_is_drawn_once_and_kept(tmp_path, monkeypatch):
+    figure = plain({"data": [{"type": "bar", "x": ["a", "b"], "y": [1, 2]}], "layout": {}})
+    first = module.kept_picture(tmp_path, figure)
+    assert first == picture(figure) and [p.read_text() for p in tmp_path.iterdir()] == [first]
+    monkeypatch.setattr(module, "picture", None)  # a second drawing would fail
+    assert module.kept_picture(tmp_path, dict(reversed(figure.items()))) == first

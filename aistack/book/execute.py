@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["cache_folder", "execute", "executed", "notebooks"]
+__all__ = ["cache_folder", "execute", "executed", "notebooks", "picture_folder"]
 
 INPUTS = ("aistack", "data", "requirements.lock")
 APART = ("aistack/book/", "aistack/grading/", "aistack/cli.py", "/__pycache__/")
@@ -52,8 +52,24 @@ def cache_folder(root: Path) -> Path:
     return root / "_build" / ".executed" / digest.hexdigest()[:16]
 
 
+def picture_folder(root: Path) -> Path:
+    """Return the folder that keeps the static pictures of charts."""
+    return root / "_build" / ".pictures"
+
+
+def _draw(root: Path, notebook) -> None:
+    """Draw the charts of an executed notebook, so that the build finds their pictures ready."""
+    from aistack import charts
+    from aistack.book.picture import kept_picture
+
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+        payload = output.get("data", {}).get(charts.MIME, {})
+        if payload.get("figure") and not payload.get("svg"):
+            kept_picture(picture_folder(root), payload["figure"])
+
+
 def _run(root: Path, path: Path, timeout: int):
-    """Execute one notebook in its own kernel; return (notebook, seconds, peak MB)."""
+    """Execute one notebook in its own kernel and draw its charts; return (notebook, seconds, peak MB)."""
     import nbformat
     import psutil
     from nbclient import NotebookClient
@@ -83,7 +99,9 @@ def _run(root: Path, path: Path, timeout: int):
             raise RuntimeError("\n".join(output["traceback"]))
         if output.get("name") == "stderr" and "Traceback" in output["text"]:
             raise RuntimeError(output["text"].strip())
-    return notebook, time.perf_counter() - began, memory.get("mb", 0.0)
+    seconds = time.perf_counter() - began
+    _draw(root, notebook)
+    return notebook, seconds, memory.get("mb", 0.0)
 
 
 def execute(root: Path, timeout: int = 180) -> int:

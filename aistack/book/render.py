@@ -8,7 +8,8 @@ from pathlib import Path
 from docutils import nodes
 
 from aistack import charts
-from aistack.book.picture import picture
+from aistack.book.execute import picture_folder
+from aistack.book.picture import kept_picture
 
 __all__ = ["ChartNode", "Mime", "setup_charts"]
 
@@ -103,7 +104,7 @@ def _controls(payload: dict) -> str:
     )
 
 
-def chart_html(payload: dict, csv_link: str) -> str:
+def chart_html(payload: dict, csv_link: str, pictures: Path) -> str:
     """Return one chart or explorer as HTML.
 
     Parameters
@@ -112,9 +113,11 @@ def chart_html(payload: dict, csv_link: str) -> str:
         What :meth:`aistack.charts.Chart.payload` or :meth:`aistack.explore.Explorer.payload` gave.
     csv_link : str
         Address of the CSV file, relative to the page.
+    pictures : Path
+        Folder that keeps the static pictures.
     """
     title, name = escape(payload["title"]), payload["name"]
-    drawn = payload.get("svg") or picture(payload["figure"])
+    drawn = payload.get("svg") or kept_picture(pictures, payload["figure"])
     live = (
         f'<script type="application/json" class="chart-figure">{charts.dumps(payload["figure"])}</script>'
         if payload.get("figure")
@@ -168,7 +171,8 @@ def _visit(translator, node):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(csv_text(payload), encoding="utf-8")
     up = "../" * page.count("/")
-    translator.body.append(chart_html(payload, f"{up}_csv/{path.parent.name}/{path.name}"))
+    pictures = picture_folder(Path(translator.builder.srcdir))
+    translator.body.append(chart_html(payload, f"{up}_csv/{path.parent.name}/{path.name}", pictures))
     raise nodes.SkipNode
 
 
