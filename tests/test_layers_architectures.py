@@ -17,7 +17,12 @@ REFIT = {"a": 482.00572, "b": 2085.4342, "alpha": 0.34781, "beta": 0.36585}
 def published():
     fields = arch.Transformer.__dataclass_fields__
     return [
-        (r["model"], arch.Transformer(**{k: int(r[k]) for k in fields}), r["stated_parameters_bn"], r["stated_active_bn"])
+        (
+            r["model"],
+            arch.Transformer(**{k: int(r[k]) for k in fields}),
+            r["stated_parameters_bn"],
+            r["stated_active_bn"],
+        )
         for r in load("model_configurations").to_dict("records")
     ]
 

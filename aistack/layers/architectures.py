@@ -309,9 +309,9 @@ def expert_load(tokens, experts, top_k, popularity_ratio, position, luck):
     """
     at_least_one(popularity_ratio=popularity_ratio)
     positive(tokens=tokens, experts=experts, top_k=top_k)
-    step = popularity_ratio ** (-1 / (experts - 1))  # from one expert to the next
-    whole = np.where(popularity_ratio > 1, (1 - step**experts) / np.maximum(1 - step, 1e-12), experts)
-    chosen = np.minimum(1, top_k * popularity_ratio ** (-1 * position) / whole)  # chance that a token visits it
+    fall = np.maximum(np.log(popularity_ratio) / (experts - 1), 1e-12)  # of the logarithm, from one expert to the next
+    whole = np.expm1(-experts * fall) / np.expm1(-1 * fall)  # the sum of all popularities, the first being 1
+    chosen = np.minimum(1, top_k * np.power(popularity_ratio, -1 * position) / whole)  # chance that a token visits it
     mean = tokens * chosen
     return np.clip(mean + luck * np.sqrt(mean * (1 - chosen)), 0, tokens)
 
