@@ -259,7 +259,8 @@ def mig_rate(slice_fraction, need_fraction):
 
 @dataclass(frozen=True)
 class Schedule:
-    """When each job started, and what that meant: waits, use of the cluster, and idle GPUs beside a queue."""
+    """When each job started, and what that meant: waits; and, while the last two thirds of the jobs arrive (a cluster
+    that begins empty is not yet full before), use of the cluster and idle GPUs beside a queue."""
 
     start_h: np.ndarray
     wait_h: np.ndarray
@@ -271,7 +272,7 @@ def poisson_jobs(count, gpus, load, large_share, seed=0):
     """Return made-up jobs: arrival (h), GPUs wanted, duration (h), each of shape (count,).
 
     Small jobs want 1 to 8 GPUs and large ones an eighth to a half of the cluster, powers of two; durations are exponential with
-    a mean of 2 h, and arrivals are random at the rate that asks for `load` of the cluster.
+    a mean of 2 h, and arrivals are random, then stretched so that the jobs ask for exactly `load` of the cluster while they come.
 
     Raises
     ------
@@ -286,8 +287,8 @@ def poisson_jobs(count, gpus, load, large_share, seed=0):
     large = gpus // 2 ** rng.integers(1, 4, count)
     wanted = np.minimum(np.where(rng.random(count) < large_share, large, small), gpus)
     duration = rng.exponential(2.0, count)
-    between = wanted.mean() * duration.mean() / (load * gpus)
-    return np.cumsum(rng.exponential(between, count)), wanted, duration
+    arrival = np.cumsum(rng.exponential(1.0, count))
+    return arrival * (wanted * duration).sum() / (load * gpus * arrival[-1]), wanted, duration
 
 
 def schedule(arrival_h, wanted, duration_h, gpus, backfill=True):
@@ -333,11 +334,12 @@ def schedule(arrival_h, wanted, duration_h, gpus, backfill=True):
     running: list[tuple[float, float]] = []  # (end, GPUs)
     queue: list[int] = []
     now, come, free, wasted = 0.0, 0, float(gpus), 0.0
+    settled = arrival[arrival.size // 3]
     while come < arrival.size or queue:
         ends = [end for end, _ in running]
         coming = [arrival[come]] if come < arrival.size else []
         later = min(ends + coming)
-        wasted += (free if queue else 0.0) * (later - now)
+        wasted += (free if queue else 0.0) * max(min(later, arrival[-1]) - max(now, settled), 0.0)
         now = later
         free += sum(n for end, n in running if end <= now)
         running = [(end, n) for end, n in running if end > now]
@@ -349,8 +351,9 @@ def schedule(arrival_h, wanted, duration_h, gpus, backfill=True):
             running.append((now + last[job], want[job]))
             free -= want[job]
             queue.remove(job)
-    span = float((start + last).max() - arrival[0])
-    return Schedule(start, start - arrival, float((want * last).sum() / (gpus * span)), wasted / (gpus * span))
+    span = float(arrival[-1] - settled) or float(last.max())  # all at once: the longest job
+    used = (want * np.clip(np.minimum(start + last, settled + span) - np.maximum(start, settled), 0, None)).sum()
+    return Schedule(start, start - arrival, float(used / (gpus * span)), wasted / (gpus * span))
 
 
 def _startable(queue, want, last, running, free, now, backfill):
