@@ -32,7 +32,6 @@ __all__ = [
     "peak_in_flight",
     "pipeline_bubble",
     "pipeline_schedule",
-    "recompute_flop_ratio",
     "schedule_bubble",
     "sent_bytes",
     "simulate_run",
@@ -178,36 +177,6 @@ def activation_bytes(tokens, width, heads, sequence, tensor=1, sequence_parallel
     shared = np.where(sequence_parallel > 0, tensor, 1)
     scores = np.where(recompute >= 1, 0, 5 * heads * sequence / width)
     return unit * np.where(recompute >= 2, 2 / shared, 10 / shared + (24 + scores) / tensor)
-
-
-def recompute_flop_ratio(width, sequence, recompute):
-    """Return the FLOP executed per FLOP of the model when activations are recomputed.
-
-    Parameters
-    ----------
-    width, sequence : number
-        Width of the model, and tokens that attend to one another.
-    recompute : number
-        As in :func:`activation_bytes`.
-
-    Returns
-    -------
-    number
-        1 for none, about 1 + s / 6h for selective, 4 / 3 for full: a second forward pass beside one forward and a
-        backward that is twice as long.
-
-    References
-    ----------
-    V. Korthikanti et al., arXiv:2205.05198, appendix A.
-
-    Examples
-    --------
-    >>> round(float(recompute_flop_ratio(12288, 2048, 1)), 3)
-    1.028
-    """
-    positive(width=width, sequence=sequence)
-    require(np.logical_and(recompute >= 0, recompute <= 2), f"recompute must be 0, 1 or 2, not {recompute!r}")
-    return np.where(recompute >= 2, 4 / 3, np.where(recompute >= 1, 1 + sequence / (6 * width), 1.0))
 
 
 # Communication
@@ -559,7 +528,7 @@ def step_time(
     stage : number
         ZeRO stage in the data dimension.
     recompute : number
-        0 none, 1 selective, 2 full.
+        0 none, 1 selective, 2 full: a second forward pass, a third more work. What 1 costs, about a percent, is left out.
     peak_flop_per_s : number, FLOP/s
         Dense peak of one device in the precision that is used.
     kernel_efficiency : number, 0 to 1
@@ -602,7 +571,8 @@ def step_time(
     devices = tensor * pipeline * data
     micro = np.maximum(batch / data, 1)
     model = training_flop_count(parameters, micro * data * sequence)
-    compute = model * recompute_flop_ratio(width, sequence, recompute) / (devices * peak_flop_per_s * kernel_efficiency)
+    work = model * np.where(recompute >= 2, 4 / 3, 1.0)
+    compute = work / (devices * peak_flop_per_s * kernel_efficiency)
     message = 2 * sequence * width
     link = np.where(tensor > near_devices, far_b_per_s, near_b_per_s)
     times = np.where(recompute >= 2, 6, 4)  # a second forward pass sums again
