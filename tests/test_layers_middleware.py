@@ -2,12 +2,16 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aistack import load
+from aistack.book import course_glossary
 from aistack.layers import middleware as mw
 from aistack.trace import trace
 
@@ -104,9 +108,38 @@ def test_retrieval_metrics_refuse_rank_zero():
             measure([0, 1])
 
 
+def test_retrieval_metrics_refuse_no_questions():
+    with pytest.raises(ValueError, match="rank"):
+        mw.reciprocal_rank([])
+
+
 def test_index_of_a_million_ada_vectors_is_six_gigabytes():
     assert mw.vector_index_bytes(1e6, 1536) == 6.144e9
     assert mw.vector_index_bytes(1e6, 1536, 1 / 8) == mw.vector_index_bytes(1e6, 1536) / 32
+
+
+def test_the_shipped_glossary_is_the_page():
+    root = Path(__file__).resolve().parents[1]
+    page = (root / "reference" / "glossary.md").read_text(encoding="utf-8")
+    shipped = (root / "data" / "course_glossary.csv").read_text(encoding="utf-8")
+    assert shipped == course_glossary.table(page), "run python -m aistack.book.course_glossary"
+
+
+def test_every_question_has_its_answer_in_the_corpus():
+    terms = set(load("course_glossary")["term"])
+    text = load("course_text")
+    paragraphs = {f"paragraph {n}" for n in text[text["page"] != "glossary"]["paragraph"]}
+    questions = load("course_questions")
+    assert set(questions["answer"]) <= terms | paragraphs and len(questions) >= 40
+
+
+def test_paraphrased_questions_hardly_share_words_with_their_answers():
+    entries = load("course_glossary").set_index("term")["text"]
+    asked = load("course_questions")
+    for row in asked[asked["kind"] == "paraphrase"].itertuples():
+        name = {w for w in re.findall(r"[a-z]{5,}", row.answer.lower())}
+        assert not name & set(re.findall(r"[a-z]{5,}", row.question.lower())), row.question
+        assert entries[row.answer]
 
 
 # Chunks

@@ -84,7 +84,11 @@ def test_what_is_not_finite_goes_both_ways_as_a_word():
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
-        ("networking-ring_all_reduce_time", {"ranks": 8, "bandwidth_b_per_s": 1}, r"'message_bytes' \(bytes\) is missing"),
+        (
+            "networking-ring_all_reduce_time",
+            {"ranks": 8, "bandwidth_b_per_s": 1},
+            r"'message_bytes' \(bytes\) is missing",
+        ),
         ("networking-ring_all_reduce_time", RING | {"rank": 8}, "'rank' is unknown; did you mean 'ranks'"),
         ("networking-ring_all_reduce_time", RING | {"ranks": "eight"}, "'ranks' must be a number"),
         ("networking-ring_all_reduce_time", RING | {"ranks": True}, "'ranks' must be a number"),

@@ -171,6 +171,12 @@ def reciprocal_rank_fusion(ranks, constant=60.0):
     return (1 / (constant + ranks)).sum(axis=0)
 
 
+def _ranks(rank):
+    rank = np.asarray(rank, dtype=float)
+    require(rank.size > 0, "rank must hold at least one question")
+    return rank
+
+
 def recall_at_k(rank, k):
     """Return the share of questions whose answer stands among the first `k`.
 
@@ -197,7 +203,7 @@ def recall_at_k(rank, k):
     >>> recall_at_k([1, 3, 12, np.inf], 5)
     0.5
     """
-    rank = np.asarray(rank, dtype=float)
+    rank = _ranks(rank)
     at_least_one(rank=rank, k=k)
     return float(np.mean(rank <= k))
 
@@ -224,7 +230,7 @@ def reciprocal_rank(rank):
     >>> reciprocal_rank([1, 4, np.inf, np.inf])
     0.3125
     """
-    rank = np.asarray(rank, dtype=float)
+    rank = _ranks(rank)
     at_least_one(rank=rank)
     return float(np.mean(1 / rank))
 
@@ -253,7 +259,7 @@ def discounted_gain(rank, k=10):
     >>> discounted_gain([1, 3, 11])
     0.5
     """
-    rank = np.asarray(rank, dtype=float)
+    rank = _ranks(rank)
     at_least_one(rank=rank, k=k)
     return float(np.mean(np.where(rank <= k, 1 / np.log2(1 + rank), 0.0)))
 
