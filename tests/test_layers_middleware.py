@@ -362,6 +362,19 @@ def test_bradley_terry_finds_the_ratings_behind_expected_votes():
     assert found.covariance == pytest.approx(mw.expected_ratings(true, 500).covariance)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_bradley_terry_makes_expected_wins_the_counted_ones(seed):
+    rng, true = np.random.default_rng(seed), 12.0 * np.arange(9, -10, -2) / 2
+    won = np.triu(rng.binomial(131, mw.win_probability(true[:, None] - true[None, :])), 1)
+    wins = won + np.tril(131 - won.T, -1)
+    found = mw.bradley_terry(wins)
+    chance = mw.win_probability(found.points[:, None] - found.points[None, :])
+    np.fill_diagonal(chance, 0)
+    assert 131 * chance.sum(axis=1) == pytest.approx(wins.sum(axis=1))
+    assert found.points.sum() == pytest.approx(0, abs=1e-9) and np.isfinite(found.errors).all()
+    assert found.covariance.sum(axis=0) == pytest.approx(np.zeros(10), abs=1e-6)
+
+
 def test_intervals_of_bradley_terry_cover_as_often_as_they_say():
     rng, true = np.random.default_rng(2), np.array([40.0, 0.0, -40.0])
     chance, inside = mw.win_probability(true[:, None] - true[None, :]), 0

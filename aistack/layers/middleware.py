@@ -941,12 +941,20 @@ class Ratings:
         return float(np.sqrt(c[i, i] + c[j, j] - 2 * c[i, j]))
 
 
-def _covariance(points, votes):
-    """Return the inverse of the Fisher information, in squared points, about a mean of zero."""
-    chance = win_probability(points[:, None] - points[None, :])
-    weight = votes * chance * (1 - chance)
+def _inverse_information(weight):
+    """Return the inverse of the Fisher information of logits about a mean of zero, from the weight of each pair.
+
+    The information knows nothing of a common shift; adding it as if known, and taking it away again, inverts the rest.
+    """
+    shift = np.full_like(weight, 1 / len(weight))
     np.fill_diagonal(weight, 0)
-    return np.linalg.pinv(np.diag(weight.sum(axis=1)) - weight, hermitian=True) * POINTS_PER_LOGIT**2
+    return np.linalg.inv(np.diag(weight.sum(axis=1)) - weight + shift) - shift
+
+
+def _covariance(points, votes):
+    """Return the covariance of ratings about a mean of zero, in squared points."""
+    chance = win_probability(points[:, None] - points[None, :])
+    return _inverse_information(votes * chance * (1 - chance)) * POINTS_PER_LOGIT**2
 
 
 def bradley_terry(wins):
@@ -982,9 +990,8 @@ def bradley_terry(wins):
     votes, theta = wins + wins.T, np.zeros(len(wins))
     for _ in range(100):
         chance = 1 / (1 + np.exp(theta[None, :] - theta[:, None]))
-        weight = votes * chance * (1 - chance)
         slope = (wins - votes * chance).sum(axis=1)
-        step = np.linalg.pinv(np.diag(weight.sum(axis=1)) - weight, hermitian=True) @ slope
+        step = _inverse_information(votes * chance * (1 - chance)) @ slope
         theta = theta + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-12:
             break
