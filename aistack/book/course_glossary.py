@@ -13,7 +13,7 @@ from pathlib import Path
 __all__ = ["entries", "table"]
 
 ROOT = Path(__file__).resolve().parents[2]
-HEADER = ["entry", "chapter", "section", "term", "text", "source_id", "source_locator", "as_of"]
+HEADER = ["entry", "chapter", "term", "text", "section", "source_id", "source_locator", "as_of"]
 AS_OF = "2026"
 
 
@@ -52,7 +52,7 @@ def table(markdown: str) -> str:
     write.writerow(HEADER)
     for number, (chapter, section, term, text) in enumerate(entries(markdown), start=1):
         where = f"glossary, {chapter:02d} {section}"
-        write.writerow([number, chapter, section, term, _without_markup(text), "this-course", where, AS_OF])
+        write.writerow([number, chapter, term, _without_markup(text), section, "this-course", where, AS_OF])
     return out.getvalue()
 
 
