@@ -1,5 +1,7 @@
 """The page computes what Python computes: every explorer, every operation, every number as text."""
 
+import ast
+import asyncio
 import base64
 import contextlib
 import io
@@ -87,7 +89,10 @@ def made(path):
     with contextlib.redirect_stdout(io.StringIO()):
         for cell in nbformat.read(ROOT / path, as_version=4).cells:
             if cell.cell_type == "code" and "bootstrap" not in cell.metadata.get("tags", []):
-                exec(compile(cell.source, f"{path} {cell.get('id', '')}", "exec"), namespace)
+                code = compile(cell.source, f"{path} {cell.get('id', '')}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                waiting = eval(code, namespace)  # a coroutine where the cell awaits something, as ipykernel runs it
+                if waiting is not None:
+                    asyncio.run(waiting)
     return found
 
 
