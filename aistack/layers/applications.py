@@ -107,7 +107,7 @@ def subscription_margin_usd_per_month(
     fee_share=0.0,
     other_cost_usd_per_month=0.0,
 ):
-    """Return what one subscriber leaves a month, after his own tokens and those of the free users he carries.
+    """Return what one subscriber leaves a month, after their own tokens and those of the free users they carry.
 
     Parameters
     ----------
@@ -539,7 +539,7 @@ def lifetime_value_usd(margin_usd_per_month, churn_per_month, discount_per_month
     margin_usd_per_month : number, USD
         What is left of a month's price (:func:`subscription_margin_usd_per_month`).
     churn_per_month : number, 0 to 1
-        Chance that he has stopped paying a month later; the mean life is one over it.
+        Chance to have stopped paying a month later; the mean life is one over it.
     discount_per_month : number
         Interest, for money that comes later.
 
