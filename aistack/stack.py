@@ -316,7 +316,7 @@ def price(pair: str, **changed) -> dict:
     Twice the hours sold, less than twice as cheap: electricity stays.
 
     >>> half, full = (price("Llama 3.1 70B on H100", utilisation=u)["output_usd"] for u in (0.5, 1.0))
-    >>> 1.8 < half / full < 2
+    >>> bool(1.8 < half / full < 2)
     True
     """
     if pair not in pairs():
