@@ -13,6 +13,7 @@ would take it to mean. The verdict follows from comparing both with the stated v
 
 from __future__ import annotations
 
+import ast
 import importlib
 import math
 import sys
@@ -24,7 +25,7 @@ import numpy as np
 
 from aistack import data, units
 
-__all__ = ["Claim", "check", "claim", "claims", "column", "compare", "evaluate"]
+__all__ = ["Claim", "check", "claim", "claims", "column", "compare", "evaluate", "evidence"]
 
 NEAR = 3  # a difference of up to three tolerances counts as near
 
@@ -99,6 +100,27 @@ def evaluate(expression: str):
         return _value(eval(expression, _namespace()))
     except Exception as error:
         raise data.DataError(f"{expression!r}: {error}") from error
+
+
+def evidence(expression: str) -> list[tuple[str, str]]:
+    """Return the sources that an expression draws on, as sorted pairs (source_id, as_of).
+
+    Examples
+    --------
+    >>> evidence('fact("pue-uptime-2025")')
+    [('uptime-2025-thefreesheet', '2025')]
+    """
+    found = set()
+    for call in ast.walk(ast.parse(expression, mode="eval")):
+        if not isinstance(call, ast.Call) or getattr(call.func, "id", "") not in ("number", "column", "fact"):
+            continue
+        first, where = ast.literal_eval(call.args[0]), {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+        table, where = ("facts", {"fact_id": first}) if call.func.id == "fact" else (first, where)
+        frame = data.load(table)
+        for key, value in where.items():
+            frame = frame[(frame[key] == value).fillna(False)]
+        found |= set(zip(frame["source_id"], frame["as_of"], strict=True))
+    return sorted(found)
 
 
 def compare(computed, stated: tuple[float, float] | None, relation: str, tolerance: float) -> str:

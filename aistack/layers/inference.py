@@ -13,6 +13,7 @@ import numpy as np
 from aistack.checks import at_least_one, at_least_zero, fraction, positive, positive_fraction, require
 
 __all__ = [
+    "batch_at_speed",
     "best_draft_length",
     "blocks_needed",
     "bytes_read_per_step",
@@ -295,6 +296,59 @@ def max_batch(memory_bytes, weight_bytes, kv_bytes_per_token, context_tokens):
     positive(memory_bytes=memory_bytes, weight_bytes=weight_bytes)
     positive(kv_bytes_per_token=kv_bytes_per_token, context_tokens=context_tokens)
     return np.floor(np.maximum(memory_bytes - weight_bytes, 0) / (kv_bytes_per_token * context_tokens))
+
+
+def batch_at_speed(
+    weight_bytes,
+    kv_bytes_per_token,
+    context_tokens,
+    active_params,
+    bandwidth_b_per_s,
+    flop_per_s,
+    memory_bytes,
+    user_tokens_per_s,
+    flop_efficiency=1.0,
+    bandwidth_efficiency=1.0,
+):
+    """Return the largest batch, as a real number, in which every user still gets a wanted speed.
+
+    The least of three limits: what the memory holds, what can be read and what can be multiplied in the time of one
+    token. Below one, the speed is out of reach even for a single user.
+
+    Parameters
+    ----------
+    weight_bytes, kv_bytes_per_token, context_tokens, active_params, bandwidth_b_per_s, flop_per_s : float or array
+        As :func:`decode_step_time_s`; the first three positive.
+    memory_bytes : float or array
+        Memory for weights and cache, of all chips together.
+    user_tokens_per_s : float or array
+        Tokens a second that each user gets.
+    flop_efficiency, bandwidth_efficiency : float or array
+        As :func:`decode_step_time_s`.
+
+    Raises
+    ------
+    ValueError
+        If a size or rate is not positive or an efficiency is not above 0 and at most 1.
+
+    Examples
+    --------
+    >>> round(float(batch_at_speed(70e9, 327_680, 4096, 70e9, 4 * 3.35e12, 4 * 1979e12, 320e9, 40)), 1)
+    186.3
+
+    At that batch the step takes exactly as long as a token may, unless the memory binds.
+
+    >>> round(float(1 / decode_step_time_s(70e9, 327_680, 4096, 186.26, 70e9, 4 * 3.35e12, 4 * 1979e12)))
+    42
+    """
+    positive(weight_bytes=weight_bytes, kv_bytes_per_token=kv_bytes_per_token, context_tokens=context_tokens)
+    positive(active_params=active_params, bandwidth_b_per_s=bandwidth_b_per_s, flop_per_s=flop_per_s)
+    positive(memory_bytes=memory_bytes, user_tokens_per_s=user_tokens_per_s)
+    positive_fraction(flop_efficiency=flop_efficiency, bandwidth_efficiency=bandwidth_efficiency)
+    cache_bytes = kv_bytes_per_token * context_tokens
+    read_bytes = bandwidth_b_per_s * bandwidth_efficiency / user_tokens_per_s
+    room_bytes = np.maximum(np.minimum(memory_bytes, read_bytes) - weight_bytes, 0)
+    return np.minimum(room_bytes / cache_bytes, flop_per_s * flop_efficiency / (2 * active_params * user_tokens_per_s))
 
 
 def blocks_needed(tokens, block_tokens):
