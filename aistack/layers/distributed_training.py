@@ -778,7 +778,7 @@ def checkpoint_goodput(interval_s, write_s, mtbf_s, restart_s=0.0):
     References
     ----------
     J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", Future Generation Computer
-    Systems 22 (2006) 303-312, equation 20.
+    Systems 22 (2006) 303-312, the complete expectation.
 
     Examples
     --------
