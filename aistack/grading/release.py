@@ -9,10 +9,10 @@ from pathlib import Path
 
 from aistack.grading.exercise import Exercise, exercise_names, find_exercise, read_exercise
 
-__all__ = ["release", "release_text", "released_cells", "write_whole"]
+__all__ = ["prepared_cells", "release", "release_text", "released_cells", "write_whole"]
 
-_STAGES = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ClearHiddenTests", "ClearMarkScheme",
-           "ComputeChecksums", "CheckCellMetadata")  # fmt: skip
+_PREPARE = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
+_STRIP = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums", "CheckCellMetadata")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -40,8 +40,20 @@ def _bootstrap(root: Path) -> str:
     return BOOTSTRAP.format(**repository).rstrip()
 
 
-def released_cells(exercise: Exercise, root: Path):
-    """Return the students' notebook of an exercise as a notebook node.
+def _through(notebook, stages):
+    """Send a notebook through preprocessors of nbgrader."""
+    from nbgrader import preprocessors
+
+    resources: dict = {}
+    for stage in stages:
+        step = getattr(preprocessors, stage)()
+        step.log = logging.getLogger("aistack.grading.release")
+        notebook, resources = step.preprocess(notebook, resources)
+    return notebook
+
+
+def prepared_cells(exercise: Exercise, root: Path):
+    """Return the notebook without solutions but with the hidden tests: what nbgrader's gradebook keeps of it.
 
     Parameters
     ----------
@@ -53,10 +65,9 @@ def released_cells(exercise: Exercise, root: Path):
     Returns
     -------
     nbformat.NotebookNode
-        Without solutions, hidden tests, wrong answers and rubrics; graded cells locked and with checksums.
+        Graded cells are locked and have checksums; wrong answers and rubrics are gone.
     """
     import nbformat
-    from nbgrader import preprocessors
 
     notebook = nbformat.from_dict(copy.deepcopy(exercise.notebook))
     for cell in notebook.cells:
@@ -64,19 +75,23 @@ def released_cells(exercise: Exercise, root: Path):
     notebook.cells = [c for c in notebook.cells if not {"wrong", "rubric"} & set(c.metadata.get("tags", []))]
     boot = nbformat.v4.new_code_cell(_bootstrap(root), metadata={"tags": ["bootstrap"]}, id="bootstrap")
     notebook.cells.insert(1, boot)
-    notebook.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    })  # fmt: skip
-    quiet = logging.getLogger("aistack.grading.release")
-    resources: dict = {}
-    for stage in _STAGES:
-        step = getattr(preprocessors, stage)()
-        step.log = quiet
-        notebook, resources = step.preprocess(notebook, resources)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    notebook = _through(notebook, _PREPARE)
     for number, cell in enumerate(notebook.cells):
         named = cell.metadata.get("nbgrader", {}).get("grade_id")
         cell["id"] = (named or f"cell-{number:03d}")[:64]
+    return notebook
+
+
+def released_cells(exercise: Exercise, root: Path):
+    """Return the students' notebook: as :func:`prepared_cells`, without the hidden tests."""
+    notebook = _through(prepared_cells(exercise, root), _STRIP)
+    for cell in notebook.cells:
         cell.source = cell.source.rstrip("\n")
     return notebook
 
