@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -66,7 +67,6 @@ def workers(scheduler: str | None, count: int | None) -> Iterator:
     count : int, optional
         Submissions at a time on this machine; as many as it has cores by default.
     """
-    os.environ.setdefault("DASK_DISTRIBUTED__WORKER__DAEMON", "False")
     import dask
     from distributed import Client, LocalCluster
 
@@ -78,19 +78,32 @@ def workers(scheduler: str | None, count: int | None) -> Iterator:
         with client:
             yield client
         return
-    cores = count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count or os.cpu_count() or 1
-    # the work is in the students' processes: threads will do, one process for every eight
-    processes = -(-cores // 8)
-    quiet = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False,
-             "distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}  # fmt: skip
+    cores = count or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    processes = -(
+        -cores // 8
+    )  # the work is in the students' processes: threads will do, in one process for every eight
+    local = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
+    if processes > 1:  # they talk over a port, which others on this machine must not use
+        try:
+            from distributed.security import Security
+
+            local["security"] = Security.temporary()
+        except ImportError:  # without the cryptography package
+            processes = 1
+    if processes == 1:
+        del local["host"]
+    quiet = {f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause", "terminate")}
     with (
         dask.config.set(quiet),
         LocalCluster(
-            n_workers=processes, threads_per_worker=-(-cores // processes), processes=processes > 1,
-            dashboard_address=None, silence_logs=40,
+            n_workers=processes,
+            threads_per_worker=-(-cores // processes),
+            processes=processes > 1,
+            silence_logs=logging.ERROR,
+            **local,
         ) as cluster,
         Client(cluster) as client,
-    ):  # fmt: skip
+    ):
         yield client
 
 

@@ -116,6 +116,7 @@ def _walls(bwrap: str, limits: Limits) -> list[str]:
 
 def _environment(home: str) -> dict[str, str]:
     one = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")}
+    one["MALLOC_ARENA_MAX"] = "2"  # or each thread takes 64 MB of the address space
     return {"PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "MPLBACKEND": "agg", **one}
 
 
