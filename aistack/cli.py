@@ -1,6 +1,7 @@
 """``aistack``: the course's commands, ``release`` and ``grade``."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -65,9 +66,12 @@ def _grade(options) -> int:
     totals = out.with_name(f"{out.stem}-totals{out.suffix}")
     write_whole(totals, totals_csv(results))
     write_whole(out, marks_csv(results))
-    print(f"{len(results)} submissions: marks in {out}, totals in {totals}, gradebook {url}")
+    shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    print(f"{len(results)} submissions: marks in {out}, totals in {totals}, gradebook {shown}")
     if pending := sum(r.pending > 0 for r in results):
-        print(f"{pending} have written answers to read: nbgrader formgrader in {out.parent}, then run this again")
+        print(
+            f"{pending} have written answers to read: mark them in nbgrader's formgrader in {out.parent}, then run this again"
+        )
     failed = [entry.result.student for entry in graded if entry.failed]
     if failed:
         print(f"not graded, run this again: {', '.join(failed[:10])}", file=sys.stderr)
