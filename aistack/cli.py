@@ -42,6 +42,8 @@ def _grade(options) -> int:
     root = course_root()
     exercise = read_exercise(find_exercise(options.exercise, root))
     out = options.out.absolute()
+    if out.parent.resolve() == options.submissions.resolve():
+        raise ValueError(f"{out}: keep the marks out of the folder of submissions, such as in grades/{out.name}")
     limits = Limits(
         question_s=options.seconds, total_s=30 + options.seconds * len(exercise.questions), memory_mb=options.memory
     )

@@ -184,6 +184,14 @@ def double_it(x):
     "a hard exit in the cell": "import os\nos._exit(0)",
     "an endless loop in the cell": "while True: pass",
     "a memory bomb": "def double_it(x):\n    held = []\n    while True: held.append(bytearray(50_000_000))",
+    "a fork bomb": "import os\ndef double_it(x):\n    while True: os.fork()",
+    "a bomb of threads": """
+import threading, time
+def double_it(x):
+    while True: threading.Thread(target=time.sleep, args=(60,)).start()
+""",
+    "killing all": "import os\ndef double_it(x): os.kill(1, 9); os.kill(-1, 9)",
+    "closed channels": "import os\ndef double_it(x): os.closerange(0, 50)",
     "no such name": "doubleit = 3",
     "no Python": "def double_it(x) return 2 * x",
     "null bytes": "\0",
@@ -218,7 +226,11 @@ def test_honest_answers_get_what_they_earn(exercise):
     assert points(good) == {"double-it": 3, "halve-it": 3, "say-why": None} and good.pending == 3
     assert Result.from_dict(json.loads(json.dumps(good.as_dict()))) == good
     careless = judge(
-        exercise, "bob", notebook("%matplotlib inline\ndef double_it(x):\n    return 2 * x", why=" YOUR ANSWER  HERE")
+        exercise,
+        "bob",
+        notebook(
+            "%matplotlib inline\ndef double_it(x):\n    return (2 * x\n        % 10000)", why=" YOUR ANSWER  HERE"
+        ),
     )
     assert points(careless) == {"double-it": 1, "halve-it": 3, "say-why": 0}
 
@@ -464,6 +476,7 @@ def test_submissions_are_found_in_every_layout(tmp_path):
         "ada/99-small/a.ipynb",
         "bob/x.ipynb",
         "cy.ipynb",
+        "\udcff.ipynb",
         ".hidden.ipynb",
         "notes.txt",
     ):
@@ -471,7 +484,7 @@ def test_submissions_are_found_in_every_layout(tmp_path):
         (tmp_path / path).write_text("{}")
     (tmp_path / "dan" / "99-small").mkdir(parents=True)
     found = {f.student: f for f in find_submissions(tmp_path, "99-small")}
-    assert list(found) == ["ada", "bob", "cy", "dan"]
+    assert list(found) == ["ada", "bob", "cy", "dan", "\\xff"]
     assert found["ada"].path.name == "99-small.ipynb" and "2 notebooks" in found["ada"].remark
     assert found["dan"].path is None and "no notebook" in found["dan"].remark
     (tmp_path / "bob.ipynb").write_text("{}")
@@ -752,6 +765,7 @@ def test_gradebook_that_cannot_be_opened_is_one_line(tmp_path):
         (["grade", "02-fabrikation", ".", "--out", "x.csv"], "did you mean 02-fabrication?"),
         (["grade", "02-fabrication", "nowhere", "--out", "x.csv"], "no such folder"),
         (["grade", "02-fabrication", "tests", "--out", "x.csv", "--workers", "0"], "a whole number from 1"),
+        (["grade", "02-fabrication", "exercises", "--out", "exercises/x.csv"], "keep the marks out of the folder"),
         (["release", "77-none"], "no exercise '77-none'"),
         (["grade", "02-fabrication"], "required"),
     ],

@@ -90,7 +90,7 @@ def _features(bwrap: str) -> str:
 def _walls(bwrap: str, limits: Limits) -> list[str]:
     """The arguments that build the room around the worker."""
     walls = [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    walls += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    walls += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     walls += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
     for folder in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin"):
         if os.path.islink(folder):
@@ -109,8 +109,6 @@ def _walls(bwrap: str, limits: Limits) -> list[str]:
     else:  # an old bubblewrap cannot bound it: nothing is writable then
         walls += ["--tmpfs", "/tmp", "--remount-ro", "/tmp"]
     walls += ["--dev", "/dev", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
-    for name, value in _environment("/tmp").items():
-        walls += ["--setenv", name, value]
     return [*walls, "--"]
 
 
@@ -126,7 +124,7 @@ def _trial(bwrap: str) -> str:
     try:
         done = subprocess.run(
             [*_walls(bwrap, Limits()), sys.executable, "-I", "-c", "import numpy; print('ready')"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=_environment("/tmp"),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
@@ -166,16 +164,15 @@ class _Child:
         numbers = [int(limits.total_s) + 10, limits.memory_mb, limits.file_mb, give]
         if guarded:
             command = _walls(bubblewrap() or "bwrap", limits)
-            path, environment, folder = "/course", {}, None
+            path, folder = "/course", None
         else:
             self.home = tempfile.mkdtemp(prefix="aistack-grading-")
             command, path, folder = [], str(_package().parent), self.home
-            environment = _environment(self.home)
         command += [sys.executable, "-I", "-B", "-X", "utf8", "-c", _START.format(path=path), *map(str, numbers)]
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[give],
-                cwd=folder, env=environment or None, start_new_session=True,
+                cwd=folder, env=_environment(self.home or "/tmp"), start_new_session=True,
             )  # fmt: skip
         except BaseException:
             os.close(answers)

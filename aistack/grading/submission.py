@@ -1,6 +1,7 @@
 """Find the submissions in a folder and read them: of a student's notebook, the answer cells by their grade_id, nothing else."""
 
 import json
+import os
 import re
 import stat
 from dataclasses import dataclass, field
@@ -43,6 +44,11 @@ def _regular(path: Path) -> bool:
         return False
 
 
+def _readable(name: str) -> str:
+    """A file's name as text that every table and database takes."""
+    return "".join(c if c.isprintable() else "?" for c in os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
 def _notebook_in(folder: Path, assignment: str) -> tuple[Path | None, str]:
     inner = folder / assignment
     if inner.is_dir() and not inner.is_symlink():
@@ -83,9 +89,11 @@ def find_submissions(folder: Path, assignment: str) -> list[Found]:
         if path.name.startswith("."):
             continue
         if path.is_dir() and not path.is_symlink():
-            student, entry = path.name, Found(path.name, *_notebook_in(path, assignment))
+            student = _readable(path.name)
+            entry = Found(student, *_notebook_in(path, assignment))
         elif path.suffix == ".ipynb":
-            student, entry = path.stem, Found(path.stem, path)
+            student = _readable(path.stem)
+            entry = Found(student, path)
         else:
             continue
         if student in found:

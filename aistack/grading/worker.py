@@ -7,6 +7,8 @@ question at a time, and say no more than an answer.
 """
 
 import builtins
+import contextlib
+import linecache
 import os
 import re
 import sys
@@ -17,7 +19,7 @@ from aistack.grading import plain, seccomp
 __all__ = ["main"]
 
 _CELL = "answer"
-_MAGIC = re.compile(r"^(\s*)[%!].*$", re.M)
+_MAGIC = re.compile(r"([ \t]*)[%!].*")
 
 
 def _limit(seconds: int, memory_mb: int, file_mb: int) -> None:
@@ -37,7 +39,8 @@ def _limit(seconds: int, memory_mb: int, file_mb: int) -> None:
     for kind, most in limits.items():
         _, hard = resource.getrlimit(kind)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        with contextlib.suppress(ValueError, OSError):  # a system that lacks this one
+            resource.setrlimit(kind, (most, most))
 
 
 def _lines_of(error: BaseException, cell: str) -> str:
@@ -60,15 +63,28 @@ def _kind_of(error: BaseException) -> str:
     return "Exception"
 
 
+def _compiled(code: str, name: str):
+    """Code of a cell; lines with magics, which only a notebook knows, do nothing."""
+    while True:
+        try:
+            compiled = compile(code, name, "exec", dont_inherit=True)
+            break
+        except SyntaxError as error:
+            lines = code.split("\n")
+            at = (error.lineno or 0) - 1
+            if not (0 <= at < len(lines) and _MAGIC.fullmatch(lines[at])):
+                raise
+            lines[at] = _MAGIC.sub(r"\1pass", lines[at])
+            code = "\n".join(lines)
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)  # for the lines of a traceback
+    return compiled
+
+
 def _serve(request: dict, space: dict) -> dict:
     what = request["do"]
     if what == "run":
         cell = request["cell"]
-        code = _MAGIC.sub(r"\1pass", request["code"])
-        import linecache
-
-        linecache.cache[f"<{cell}>"] = (len(code), None, code.splitlines(keepends=True), f"<{cell}>")
-        exec(compile(code, f"<{cell}>", "exec", dont_inherit=True), space)
+        exec(_compiled(request["code"], f"<{cell}>"), space)
         return {}
     name = request["name"]
     if name not in space:
