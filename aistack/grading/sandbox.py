@@ -230,6 +230,11 @@ class _Child:
         room = (self.limits.output_kb << 10) - len(self.printed)
         self.printed += chunk[: max(room, 0)]
 
+    def hear_rest(self) -> None:
+        """Take in what is printed and not yet read."""
+        if self.output in self.selector.get_map():
+            self._hear()
+
     def _receive(self, ident: str) -> dict | None:
         try:
             chunk = os.read(self.answers, 1 << 16)
@@ -357,7 +362,7 @@ class Session:
     def _keep_output(self) -> None:
         """Keep what was printed before the first call; later, it could tell what was called."""
         if self._starts == 1:
-            self._child._hear() if self._child.output in self._child.selector.get_map() else None
+            self._child.hear_rest()
             self.output = self._child.said()
 
     def _left(self, name: str) -> float:
