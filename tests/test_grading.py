@@ -145,7 +145,7 @@ aistack.exercises.close = aistack.exercises.raises = lambda *a, **k: True
 close = raises = lambda *a, **k: True
 sys.modules["aistack.exercises"] = aistack.exercises
 import aistack.grading.judge as judge
-judge._run_check = None
+judge.run_check = None
 def double_it(x): return 1.0
 """,
     "answers to calls that were never made": """

@@ -8,7 +8,16 @@ from aistack.grading.exercise import Check, Exercise, Question
 from aistack.grading.sandbox import Gone, Limits, Session
 from aistack.grading.submission import Submission, Unreadable, read_submission
 
-__all__ = ["CheckResult", "QuestionResult", "Result", "judge", "judge_answers"]
+__all__ = [
+    "CheckResult",
+    "QuestionResult",
+    "Result",
+    "judge",
+    "judge_answers",
+    "run_check",
+    "setup_space",
+    "unreadable",
+]
 
 
 @dataclass
@@ -74,18 +83,18 @@ class Result:
 
 
 @lru_cache(maxsize=32)
-def _setup_space(setup: str) -> dict:
+def setup_space(setup: str) -> dict:
     """What the setup cell defines, in this process; the setup comes from the source and is trusted."""
     space = {"__name__": "judge"}
     exec(compile(setup, "<setup>", "exec"), space)
     return space
 
 
-def _run_check(check: Check, question: Question, session: Session, setup: str) -> CheckResult:
+def run_check(check: Check, question: Question, session: Session, setup: str) -> CheckResult:
     """Run a test cell of the source, with the answer's name standing for the student's."""
     result = CheckResult(check.grade_id, 0.0, check.points, check.hidden, check.says)
     try:
-        space = dict(_setup_space(setup))
+        space = dict(setup_space(setup))
         space[question.defines] = session.look(question.ident, question.defines)
         exec(compile(check.code, f"<{check.grade_id}>", "exec"), space)
     except Gone as gone:
@@ -137,7 +146,7 @@ def judge_answers(exercise: Exercise, answers: dict[str, str], limits=None, guar
             for question in asked:
                 for check in question.checks:
                     if check.hidden is hidden:
-                        done = _run_check(check, question, session, exercise.setup)
+                        done = run_check(check, question, session, exercise.setup)
                         results[question.ident].append(done)
     order = {c.grade_id: at for q in asked for at, c in enumerate(q.checks)}
     for checks in results.values():
