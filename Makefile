@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab bench lint clean lock new-chapter browser
+.PHONY: help env book test lab bench lint clean lock new-chapter browser release
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: env browser book ## measure speed and size, print a table
 
 lab: env ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters
+
+release: env ## make the students' notebooks in exercises/release from the sources
+	@$(BIN)/python -m aistack.cli release
 
 new-chapter: env ## start a chapter from the template: make new-chapter SLUG=01-raw-materials TITLE="Raw materials"
 	@$(BIN)/python -m aistack.book.new_chapter "$(SLUG)" "$(TITLE)"

@@ -1,4 +1,4 @@
-"""Measure the book: explorers, pages, import, build; ``python tests/bench.py`` prints Markdown tables."""
+"""Measure the book: explorers, pages, import, grading, build; ``python tests/bench.py`` prints Markdown tables."""
 
 import argparse
 import platform
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import bench_grading
 from browser import launch
 from playwright.sync_api import sync_playwright
 from site_server import ROOT, pages, pages_with, served
@@ -120,6 +121,7 @@ def main():
     """Print every table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-build", action="store_true", help="leave out the time of a build with nothing changed")
+    parser.add_argument("--no-grading", action="store_true", help="leave out the grading of 200 submissions")
     options = parser.parse_args()
     if not pages():
         print("there is no built book: run make book", file=sys.stderr)
@@ -136,6 +138,9 @@ def main():
         browser.close()
     print("## Import: seconds, best of seven\n")
     table(["numpy", "aistack", "difference", "ratio"], import_rows())
+    if not options.no_grading:
+        print("## Grading\n")
+        table(bench_grading.HEAD, bench_grading.grading_rows())
     if not options.no_build:
         began = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", "aistack.book"], cwd=ROOT, stdout=subprocess.DEVNULL)

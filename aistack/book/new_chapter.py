@@ -4,8 +4,6 @@ import re
 import sys
 from pathlib import Path
 
-import jupytext
-import nbformat
 import yaml
 
 TEMPLATE = """\
@@ -87,6 +85,9 @@ def new_chapter(root: Path, slug: str, title: str) -> Path:
     """
     if not re.fullmatch(r"\d\d-[a-z]+(-[a-z]+)*", slug) or not title:
         raise ValueError('name slug and title: make new-chapter SLUG=01-raw-materials TITLE="Raw materials"')
+    import jupytext
+    import nbformat
+
     path = root / "chapters" / f"{slug}.ipynb"
     if path.exists():
         raise ValueError(f"{path} exists; edit it, or choose another slug")
