@@ -30,9 +30,8 @@ _STATUS = {
 
 def _check(check) -> str:
     sign = "passed" if check.points else "not passed"
-    kind = "run when graded; " if check.hidden else ""
     message = f'<span class="message">{escape(check.message)}</span>' if check.message and not check.hidden else ""
-    return f"<li>{escape(check.says)}: <b>{sign}</b> ({kind}{check.points:g} of {check.max_points:g}){message}</li>"
+    return f"<li>{escape(check.says)}: <b>{sign}</b> ({check.points:g} of {check.max_points:g}){message}</li>"
 
 
 def _question(question: QuestionResult) -> str:
