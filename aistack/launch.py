@@ -26,7 +26,7 @@ except ModuleNotFoundError:
     from importlib.metadata import distributions
 
     kept = [f"{d.name}=={d.version}" for d in distributions() if d.name in ("numpy", "pandas")]
-    %pip install -q "aistackEXTRA @ git+ADDRESS" {" ".join(kept)}"""
+    %pip install -q "aistackEXTRA @ ADDRESS" {" ".join(kept)}"""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,19 @@ class Repository:
     release: str
 
     @property
+    def remote(self) -> bool:
+        """Whether the course lies on the web, not in a folder."""
+        return urlsplit(self.url).scheme in ("http", "https")
+
+    @property
     def address(self) -> str:
         """The address as git takes it; a folder becomes ``file://``."""
-        return self.url if urlsplit(self.url).scheme else Path(self.url).as_uri()
+        return self.url if self.remote else Path(self.url).as_uri()
+
+    @property
+    def package(self) -> str:
+        """What pip fetches: the release; from a folder what is there."""
+        return f"git+{self.url}@{self.release}" if self.remote else self.address
 
     @property
     def name(self) -> str:
@@ -50,7 +60,7 @@ class Repository:
 
     def bootstrap(self, extra: str = "") -> str:
         """Return the first cell of a notebook: it fetches the released package where there is none."""
-        return BOOTSTRAP.replace("EXTRA", extra).replace("ADDRESS", f"{self.address}@{self.release}")
+        return BOOTSTRAP.replace("EXTRA", extra).replace("ADDRESS", self.package)
 
     def source(self, path: str) -> str:
         """Return the address of a file's source; empty where the host is not GitHub."""
@@ -58,7 +68,7 @@ class Repository:
 
     def binder(self, path: str) -> str:
         """Return the address that opens `path` in JupyterLab on Binder; empty for a folder, which Binder cannot reach."""
-        if urlsplit(self.url).scheme not in ("http", "https"):
+        if not self.remote:
             return ""
         place = f"gh/{self.name}" if self.name else f"git/{quote(self.url, safe='')}"
         return f"https://mybinder.org/v2/{place}/{self.release}?urlpath={quote(f'lab/tree/{path}', safe='')}"
