@@ -35,14 +35,18 @@ def files(folder=ROOT):
     return [Path(name) for name in listed.stdout.split("\0") if name and (folder / name).is_file()]
 
 
+def write_copy(place):
+    """Write a copy of the course."""
+    for path in files():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, place / path)
+    return place
+
+
 @pytest.fixture
 def copy(tmp_path):
     """A copy of the course that a test may change."""
-    place = tmp_path / "course"
-    for path in files():
-        (place / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, place / path)
-    return place
+    return write_copy(tmp_path / "course")
 
 
 def release(folder):
