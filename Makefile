@@ -44,7 +44,7 @@ bench: env browser book ## measure speed and size, print a table
 	@$(BIN)/python tests/bench.py
 
 lab: env ## open JupyterLab at the course's welcome
-	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url="/lab/tree/welcome.md?factory=Markdown%20Preview"
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/welcome.ipynb
 
 bundle: book ## write one archive for rooms without network: site, notebooks, data, packages
 	@$(BIN)/python -m aistack.bundle

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 __all__ = ["Repository", "notebooks", "repository", "set_repository"]
 
-WELCOME = "welcome.md"
+WELCOME = "welcome.ipynb"
 
 BOOTSTRAP = """\
 # Where only this notebook is there, as on Colab: fetch the course's package and data, and leave numpy and pandas alone.

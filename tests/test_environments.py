@@ -183,7 +183,7 @@ def check_in_jupyterlab(python, folder, home, path):
         chromium = launch(playwright)
         page = chromium.new_page(viewport={"width": 1300, "height": 1000})
         page.set_default_timeout(90_000)
-        page.goto(f"{address}lab/tree/welcome.md?factory=Markdown%20Preview&reset")
+        page.goto(f"{address}lab/tree/welcome.ipynb?reset")
         page.get_by_role("link", name="Raw materials").wait_for()
         elsewhere = []
         page.on("request", lambda r: r.url.startswith((address, "data:", "blob:", "ws:")) or elsewhere.append(r.url))

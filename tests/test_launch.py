@@ -143,7 +143,7 @@ def test_hub_link_is_what_nbgitpuller_reads():
 def test_hub_links_name_the_welcome_and_every_notebook(capsys):
     assert launch.main(["hub-links", "https://hub.example.edu"], ROOT) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [re.match(r"- \[(.+?)\]", line)[1] for line in lines] == ["welcome.md", *NOTEBOOKS]
+    assert [re.match(r"- \[(.+?)\]", line)[1] for line in lines] == ["welcome.ipynb", *NOTEBOOKS]
     assert launch.main(["hub-links"], ROOT) == 1 and "hub.example.edu" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from aistack.data import load
-from aistack.launch import notebooks, repository
+from aistack.launch import WELCOME, notebooks, repository
 
 __all__ = ["exercise", "setup_launchers"]
 
@@ -39,7 +39,8 @@ class Launchers(SphinxDirective):
                 if url
             )
 
-        rows = ""
+        whole = f'<a href="{escape(place.binder(WELCOME))}">Binder<span class="hidden"> the whole course</span></a>'
+        rows = f"<tr><th>The whole course</th><td>{whole}</td><td></td></tr>\n" if place.binder(WELCOME) else ""
         for path in (p for p in there if not p.startswith("exercises/")):
             slug = PurePosixPath(path).stem
             name = titles.get(slug, slug.replace("-", " ").capitalize())
