@@ -76,9 +76,11 @@ def packages(python):
     return len(listed), round(size / 1e6)
 
 
-def run(python, path, **more):
+def run(python, path, before=(), **more):
     """Run a notebook in an environment, move its explorers, check that all came out."""
-    told = json.loads(call(python, ROOT / "tests/run_alone.py", path, cwd=path.parent, **more).splitlines()[-1])
+    told = json.loads(
+        call(*before, python, ROOT / "tests/run_alone.py", path, cwd=path.parent, **more).splitlines()[-1]
+    )
     print(told)
     assert not told["failed"] and not told["warnings"]
     assert told["charts"] >= 5 and told["explorers"] >= 2, "charts or explorers are missing"
@@ -201,6 +203,8 @@ def check_in_jupyterlab(python, folder, home, path):
         for _ in range(3):
             slider.press("ArrowRight")
         page.wait_for_function(f"(before) => ({DRAWN})()[0] !== before && ({DRAWN})()[0]", arg=before, timeout=60_000)
+        text = page.locator(".jp-Notebook").inner_text()
+        assert "{term}" not in text and "{ref}" not in text, "JupyterLab shows the book's marks as they are"
         page.screenshot(path=home / "lab.png")
         print("asked elsewhere:", elsewhere)
         chromium.close()
@@ -210,3 +214,55 @@ def check_in_jupyterlab(python, folder, home, path):
 @pytest.mark.browser
 def test_binder_opens_a_chapter_in_jupyterlab_and_its_slider_moves_the_chart(binder, course, tmp_path):
     check_in_jupyterlab(binder, course[0], tmp_path, CHAPTERS[1])
+
+
+@pytest.fixture(scope="module")
+def offline():
+    """A command prefix without any network but the loopback."""
+    command = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("no network namespaces here: unshare -rn fails")
+    reach = "import socket; socket.create_connection(('192.0.2.1', 80), 3)"
+    assert b"unreachable" in subprocess.run([*command, sys.executable, "-c", reach], capture_output=True).stderr
+    return command
+
+
+@pytest.fixture(scope="module")
+def classroom(tmp_path_factory, offline):
+    """The bundle, unpacked and installed with the network off."""
+    place = tmp_path_factory.mktemp("classroom")
+    archive = Path(call(sys.executable, "-m", "aistack.bundle", PYTHONPATH=ROOT).rpartition(": ")[0])
+    print(f"{archive.name}: {archive.stat().st_size / 1e6:.0f} MB")
+    shutil.unpack_archive(archive, place)
+    folder = next(place.iterdir())
+    call(*offline, sys.executable, "install.py", cwd=folder)
+    return folder
+
+
+def test_bundle_holds_site_notebooks_data_and_no_link_outside(classroom):
+    assert (classroom / "site/index.html").is_file() and (classroom / "data/datapackage.json").is_file()
+    held = {p.relative_to(classroom / "notebooks").as_posix() for p in classroom.glob("notebooks/**/*.ipynb")}
+    assert held == {"welcome.ipynb", *notebooks(ROOT)}
+    size = sum(p.stat().st_size for p in (classroom / "packages").iterdir())
+    print(
+        f"{len(list((classroom / 'packages').iterdir()))} packages, {size / 1e6:.0f} MB; installed {packages(classroom / 'environment/bin/python')}"
+    )
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_chapter_runs_from_the_bundle_without_network(classroom, offline, path):
+    run(classroom / "environment/bin/python", classroom / "notebooks" / path, before=offline)
+
+
+def test_jupyterlab_of_the_bundle_opens_without_network(classroom, offline, tmp_path):
+    ask = (
+        "import subprocess, sys, time, urllib.request\n"
+        "lab = subprocess.Popen([sys.executable, 'lab.py', '--no-browser', '--allow-root', '--ServerApp.token=', '--ServerApp.port=8899'])\n"
+        "for _ in range(120):\n"
+        "    time.sleep(0.5)\n"
+        "    try: page = urllib.request.urlopen('http://127.0.0.1:8899/lab/tree/welcome.ipynb').read(); break\n"
+        "    except OSError: page = b''\n"
+        "lab.terminate()\n"
+        "assert b'JupyterLab' in page"
+    )
+    call(*offline, sys.executable, "-c", ask, cwd=classroom, JUPYTER_RUNTIME_DIR=tmp_path, JUPYTER_CONFIG_DIR=tmp_path)
