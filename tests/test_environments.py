@@ -256,13 +256,13 @@ def test_chapter_runs_from_the_bundle_without_network(classroom, offline, path):
 
 def test_jupyterlab_of_the_bundle_opens_without_network(classroom, offline, tmp_path):
     ask = (
-        "import subprocess, sys, time, urllib.request\n"
-        "lab = subprocess.Popen([sys.executable, 'lab.py', '--no-browser', '--allow-root', '--ServerApp.token=', '--ServerApp.port=8899'])\n"
+        "import os, signal, subprocess, sys, time, urllib.request\n"
+        "lab = subprocess.Popen([sys.executable, 'lab.py', '--no-browser', '--allow-root', '--ServerApp.token=', '--ServerApp.port=8899'], start_new_session=True)\n"
         "for _ in range(120):\n"
         "    time.sleep(0.5)\n"
         "    try: page = urllib.request.urlopen('http://127.0.0.1:8899/lab/tree/welcome.ipynb').read(); break\n"
         "    except OSError: page = b''\n"
-        "lab.terminate()\n"
+        "os.killpg(lab.pid, signal.SIGTERM)\n"
         "assert b'JupyterLab' in page"
     )
     call(*offline, sys.executable, "-c", ask, cwd=classroom, JUPYTER_RUNTIME_DIR=tmp_path, JUPYTER_CONFIG_DIR=tmp_path)
