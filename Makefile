@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab bench lint clean lock new-chapter browser release
+.PHONY: help env book test test-environments lab bench lint clean lock new-chapter browser set-repository hub-links bundle release slides
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,13 +34,26 @@ browser: env
 
 test: env browser lint book ## run every check, a browser is found or installed
 	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
-	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist worksteal tests aistack
+	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist worksteal -m "not environments" tests aistack
+
+test-environments: env browser book ## build the environments of Binder, Colab, the lowest versions and the bundle, run all chapters in each
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pytest -m environments -rA tests/test_environments.py
 
 bench: env browser book ## measure speed and size, print a table
 	@$(BIN)/python tests/bench.py
 
-lab: env ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters
+lab: env ## open JupyterLab at the course's welcome
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/welcome.ipynb
+
+bundle: book ## write one archive for rooms without network: site, notebooks, data, packages
+	@$(BIN)/python -m aistack.bundle
+
+set-repository: env ## bring every link and notebook to the repository of _config.yml, or to another: make set-repository URL=https://host/owner/project
+	@$(BIN)/python -m aistack.launch set-repository "$(URL)"
+
+hub-links: env ## print nbgitpuller links for a JupyterHub: make hub-links HUB=https://hub.example.edu
+	@$(BIN)/python -m aistack.launch hub-links "$(HUB)"
 
 release: env ## make the students' notebooks in exercises/release from the sources
 	@$(BIN)/python -m aistack.cli release
@@ -51,6 +64,7 @@ new-chapter: env ## start a chapter from the template: make new-chapter SLUG=01-
 lock: env ## resolve pyproject.toml again into requirements.lock
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra chapters --extra lab --no-header --no-annotate --no-emit-index-url -c requirements.lock pyproject.toml -o binder/requirements.txt
 
 clean: ## remove what was built
 	rm -rf _build

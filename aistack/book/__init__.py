@@ -7,6 +7,7 @@ from pathlib import Path
 from aistack.book.cards import setup_cards
 from aistack.book.execute import cache_folder
 from aistack.book.front import setup_front
+from aistack.book.launchers import setup_launchers
 from aistack.book.reference import setup_reference
 from aistack.book.render import setup_charts
 from aistack.book.site import setup_site
@@ -47,4 +48,5 @@ def setup(app):
     setup_cards(app)
     setup_front(app)
     setup_reference(app)
+    setup_launchers(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,7 +18,14 @@ import yaml
 __all__ = ["cache_folder", "execute", "executed", "notebooks", "picture_folder"]
 
 INPUTS = ("aistack", "data", "requirements.lock")
-APART = ("aistack/book/", "aistack/grading/", "aistack/cli.py", "/__pycache__/")
+APART = (
+    "aistack/book/",
+    "aistack/grading/",
+    "aistack/cli.py",
+    "aistack/launch.py",
+    "aistack/bundle.py",
+    "/__pycache__/",
+)
 
 
 def notebooks(root: Path) -> list[Path]:

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
+from aistack.launch import repository
 
 TEMPLATE = """\
 (ch-{name})=
@@ -47,14 +47,6 @@ You will be able to …
 ```
 """
 
-BOOTSTRAP = """\
-# On Colab only this notebook is there: fetch the course's package and data.
-try:
-    import aistack
-except ModuleNotFoundError:
-    %pip install -q "aistack @ git+{url}@{branch}"
-"""
-
 IMPORTS = """\
 import numpy as np
 import plotly.graph_objects as go
@@ -91,11 +83,8 @@ def new_chapter(root: Path, slug: str, title: str) -> Path:
     path = root / "chapters" / f"{slug}.ipynb"
     if path.exists():
         raise ValueError(f"{path} exists; edit it, or choose another slug")
-    repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     notebook = jupytext.reads(TEMPLATE.format(name=slug[3:], title=title), fmt="md:myst")
-    boot = nbformat.v4.new_code_cell(
-        BOOTSTRAP.format(**repository).rstrip(), metadata={"tags": ["bootstrap", "remove-cell"]}
-    )
+    boot = nbformat.v4.new_code_cell(repository(root).bootstrap(), metadata={"tags": ["bootstrap", "remove-cell"]})
     notebook.cells[1:1] = [boot]
     notebook.cells[3:3] = [nbformat.v4.new_code_cell(IMPORTS.rstrip())]
     for number, cell in enumerate(notebook.cells):

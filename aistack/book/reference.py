@@ -227,7 +227,9 @@ class Claims(SphinxDirective):
             for one in mine:
                 report = f"{repository}/issues/new?title={quote(f'Claim {one.claim_id}')}&body={quote(one.paraphrase)}"
                 end = (
-                    f'<p class="claim-head"><a href="{escape(report)}">Report this number</a></p>' if repository else ""
+                    f'<p class="claim-head"><a href="{escape(report)}">Report this number</a></p>'
+                    if "://" in repository
+                    else ""
                 )
                 part += nodes.raw("", one.ledger_html(end), format="html")
                 domain.note_object("claim", one.paraphrase, one.claim_id, location=self.get_location())

@@ -6,8 +6,7 @@ and one deferred script of ours, and the search page also what Sphinx's own sear
 
 import html
 import re
-from pathlib import Path
-from urllib.parse import quote, urlsplit
+from pathlib import Path, PurePosixPath
 
 import imagesize
 from docutils import nodes
@@ -16,8 +15,10 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
 from aistack.book.cards import card_for
+from aistack.book.launchers import exercise
 from aistack.charts import dumps
 from aistack.data import load
+from aistack.launch import notebooks, repository
 
 THEME = Path(__file__).parent / "theme"
 
@@ -197,7 +198,7 @@ def _size_images(app, body):
     return re.sub(r'<img\b[^>]*\bsrc="[^"]*?_images/([^"]+)"[^>]*>', sized, body)
 
 
-GLOSSARY = "reference/glossary"
+GLOSSARY, LAUNCH = "reference/glossary", "launch"
 
 
 def _meanings(app):
@@ -224,21 +225,13 @@ def _explain_terms(app, body):
     return f'{body}<script type="application/json" id="terms">{dumps(shown)}</script>'
 
 
-def _repository(config):
-    """The book's place on GitHub: address, owner/name, branch, and the book's folder with a closing slash."""
-    options = config.html_theme_options
-    url = options.get("repository_url", "").rstrip("/")
-    folder = options.get("path_to_docs", "").strip("/")
-    return url, urlsplit(url).path.strip("/"), options.get("repository_branch", "main"), f"{folder}/" if folder else ""
-
-
 def _settle_config(app, config):
     """Settings that follow from the theme: no index pages, a quiet permalink, the address on GitHub Pages."""
     config.html_use_index = False
     config.html_domain_indices = False
     config.html_permalinks_icon = '<span aria-hidden="true">#</span>'
-    _, name, _, _ = _repository(config)
-    if not config.html_baseurl and "/" in name:
+    name = repository(Path(app.srcdir)).name
+    if not config.html_baseurl and name:
         owner, project = name.split("/")
         config.html_baseurl = f"https://{owner}.github.io/{project}/"
 
@@ -249,18 +242,15 @@ def _description(doctree, limit=160):
     return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0].rstrip(",;:") + " …"
 
 
-def _source_links(app, pagename):
-    """Links to the page's source and, for a notebook, to places that run it."""
-    url, name, branch, folder = _repository(app.config)
-    path = folder + app.env.doc2path(pagename, base=False)
-    links = []
-    if path.endswith(".ipynb") and url:
-        binder = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath={quote(f'lab/tree/{path}', safe='')}"
-        links += [("Run on Binder", binder)]
-        links += [("Open in Colab", f"https://colab.research.google.com/github/{name}/blob/{branch}/{quote(path)}")]
-    if url:
-        links += [("View source", f"{url}/blob/{branch}/{quote(path)}")]
-    return links
+def _launch_links(app, pagename, path):
+    """Links to the places that run the notebook of a page, and to its exercise."""
+    root = Path(app.srcdir)
+    place = repository(root)
+    links = [("Run on Binder", place.binder(path)), ("Open in Colab", place.colab(path))]
+    if LAUNCH in app.env.found_docs and exercise(path) in notebooks(root):
+        there = app.builder.get_relative_uri(pagename, LAUNCH)
+        links += [("Exercise notebook", f"{there}#{PurePosixPath(path).stem}")]
+    return [(label, url) for label, url in links if url]
 
 
 def _layer(page):
@@ -316,8 +306,10 @@ def _page_context(app, pagename, templatename, context, doctree):
         return
     context |= {"layer": _layer(pagename), "locator": _locator(app, pagename)}
     context["body"] = _explain_terms(app, _size_images(app, tidy_body(context["body"])))
-    context["source_links"] = _source_links(app, pagename)
-    context["is_notebook"] = app.env.doc2path(pagename).endswith(".ipynb")
+    path = app.env.doc2path(pagename, base=False)
+    context["is_notebook"] = path.endswith(".ipynb")
+    context["launch_links"] = _launch_links(app, pagename, path) if context["is_notebook"] else []
+    context["source_link"] = repository(Path(app.srcdir)).source(path)
     context["metatags"] = re.sub(r'<meta name="viewport"[^>]*>\s*', "", context["metatags"])
     named = re.search(r'<meta content="([^"]*)"[^>]* name="description"', context["metatags"])
     context["description"] = html.unescape(named[1]) if named else _description(doctree)

@@ -31,15 +31,6 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _bootstrap(root: Path) -> str:
-    import yaml
-
-    from aistack.book.new_chapter import BOOTSTRAP
-
-    repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    return BOOTSTRAP.format(**repository).rstrip()
-
-
 def _through(notebook, stages):
     """Send a notebook through preprocessors of nbgrader."""
     from nbgrader import preprocessors
@@ -73,7 +64,7 @@ def prepared_cells(exercise: Exercise, root: Path):
     for cell in notebook.cells:
         cell.source = "".join(cell.source)
     notebook.cells = [c for c in notebook.cells if not {"wrong", "rubric"} & set(c.metadata.get("tags", []))]
-    boot = nbformat.v4.new_code_cell(_bootstrap(root), metadata={"tags": ["bootstrap"]}, id="bootstrap")
+    boot = nbformat.v4.new_code_cell(repository(root).bootstrap(), metadata={"tags": ["bootstrap"]}, id="bootstrap")
     notebook.cells.insert(1, boot)
     notebook.metadata = nbformat.from_dict(
         {
