@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab bench lint clean lock new-chapter browser
+.PHONY: help env book test lab bench lint clean lock new-chapter browser slides
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test: env browser lint book ## run every check, a browser is found or installed
 
 bench: env browser book ## measure speed and size, print a table
 	@$(BIN)/python tests/bench.py
+
+slides: book ## cut slides from the built chapters
+	@$(BIN)/python -m aistack.book.slides
 
 lab: env ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters

@@ -10,6 +10,7 @@ from aistack.book.front import setup_front
 from aistack.book.reference import setup_reference
 from aistack.book.render import setup_charts
 from aistack.book.site import setup_site
+from aistack.book.teach import setup_teach
 
 
 def _share_cache(app, config):
@@ -47,4 +48,5 @@ def setup(app):
     setup_cards(app)
     setup_front(app)
     setup_reference(app)
+    setup_teach(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
