@@ -58,6 +58,9 @@ hub-links: env ## print nbgitpuller links for a JupyterHub: make hub-links HUB=h
 release: env ## make the students' notebooks in exercises/release from the sources
 	@$(BIN)/python -m aistack.cli release
 
+slides: book ## cut slides from the built chapters
+	@$(BIN)/python -m aistack.book.slides
+
 new-chapter: env ## start a chapter from the template: make new-chapter SLUG=01-raw-materials TITLE="Raw materials"
 	@$(BIN)/python -m aistack.book.new_chapter "$(SLUG)" "$(TITLE)"
 

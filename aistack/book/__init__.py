@@ -11,6 +11,7 @@ from aistack.book.launchers import setup_launchers
 from aistack.book.reference import setup_reference
 from aistack.book.render import setup_charts
 from aistack.book.site import setup_site
+from aistack.book.teach import setup_teach
 
 
 def _share_cache(app, config):
@@ -49,4 +50,5 @@ def setup(app):
     setup_front(app)
     setup_reference(app)
     setup_launchers(app)
+    setup_teach(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from aistack.grading.exercise import Exercise, exercise_names, find_exercise, read_exercise
+from aistack.launch import repository
 
 __all__ = ["prepared_cells", "release", "release_text", "released_cells", "write_whole"]
 

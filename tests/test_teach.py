@@ -1,0 +1,65 @@
+"""What instructors get: objectives from the chapters, syllabi, and slides that turn by key."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from site_server import ROOT, SITE
+
+from aistack.book.slides import slides_of, write_slides
+from aistack.book.teach import objectives_of
+
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_every_chapter_states_objectives(path):
+    items, _ = objectives_of(path)
+    assert 3 <= len(items) <= 8 and all(len(item) > 15 for item in items)
+
+
+def test_a_chapter_without_objectives_is_named(tmp_path):
+    path = tmp_path / "01-bare.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("## At a glance\n\nNothing.")]), path)
+    with pytest.raises(ValueError, match="01-bare"):
+        objectives_of(path)
+
+
+def test_slides_without_a_book_say_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make book"):
+        write_slides(tmp_path)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_slides_hold_every_chart_of_the_chapter(path):
+    page = SITE / "chapters" / f"{path.stem}.html"
+    text = page.read_text(encoding="utf-8")
+    charts = [
+        c for c in BeautifulSoup(text, "html.parser").select("figure.chart figcaption") if c.find_parent("section")
+    ]
+    made = slides_of(text)
+    with_picture = [slide for slide in made if "<svg" in slide]
+    assert len(with_picture) == len(charts) > 5
+    assert "<h1>" in made[0] and "Summary" in made[-1]
+
+
+def test_syllabi_deal_out_every_chapter_once():
+    page = BeautifulSoup((SITE / "teach.html").read_text(encoding="utf-8"), "html.parser")
+    for table in page.select("main table")[:2]:
+        links = [a["href"] for a in table.select("a")]
+        assert links == [f"chapters/{p.stem}.html" for p in CHAPTERS]
+
+
+def test_arrow_keys_turn_slides(browser, tmp_path):
+    written = write_slides(Path(ROOT))
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(written[0].as_uri())
+    at = "slides.findIndex((s) => Math.abs(s.getBoundingClientRect().top) < 2)"
+    assert page.evaluate(at) == 0
+    for wanted, key in ((1, "ArrowRight"), (2, "PageDown"), (1, "ArrowLeft")):
+        page.keyboard.press(key)
+        page.wait_for_function(f"{at} === {wanted}")
+    assert not re.search(r'(src|href)="(?!https?:|#)', written[0].read_text(encoding="utf-8"))
+    page.close()
