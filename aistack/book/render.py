@@ -117,13 +117,16 @@ def chart_html(payload: dict, csv_link: str, pictures: Path) -> str:
         Folder that keeps the static pictures.
     """
     title, name = escape(payload["title"]), payload["name"]
-    drawn = payload.get("svg") or kept_picture(pictures, payload["figure"])
-    live = (
-        f'<script type="application/json" class="chart-figure">{charts.dumps(payload["figure"])}</script>'
-        if payload.get("figure")
-        else ""
-    )
-    kind = " chart-drawn" if payload.get("svg") else ""
+    figure, kind, live = payload.get("figure"), " chart-drawn" if payload.get("svg") else "", ""
+    drawn = payload.get("svg") or kept_picture(pictures, figure)
+    if figure:
+        layout = dict(figure["layout"])
+        kind += (
+            " chart-tall" if layout.pop("height", None) else ""
+        )  # the page sets the height, so that the plot stays in its box
+        live = (
+            f'<script type="application/json" class="chart-figure">{charts.dumps(figure | {"layout": layout})}</script>'
+        )
     plot = f'<div class="chart-plot{kind}">{drawn}</div>'
     if payload["kind"] == "explorer":
         spec = charts.dumps(payload["spec"])
