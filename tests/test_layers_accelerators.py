@@ -84,6 +84,19 @@ def test_overlap_never_costs(side, m, k):
     assert acc.systolic_cycles(side, side, m, k, k, 1) <= acc.systolic_cycles(side, side, m, k, k, 0)
 
 
+@pytest.mark.parametrize("side", [4096, 4096 * (1 + 1e-15), 4 * (16384 / 4) ** (10 / 12)])
+def test_a_rounding_error_adds_no_row_of_tiles(side):
+    assert acc.systolic_tiles(128, 128, side, side) == 1024
+    assert acc.systolic_cycles(128, 128, 1, side, side) == 1024 * 383
+    assert acc.systolic_utilisation(128, 128, 4096, side, side) == pytest.approx(4096 / (4096 + 3 * 128 - 2))
+
+
+@given(sizes, st.integers(1, 256), st.integers(1, 256))
+def test_tiles_cover_the_matrix_and_none_is_empty(k, rows, columns):
+    tiles = acc.systolic_tiles(rows, columns, k, k)
+    assert k * k <= tiles * rows * columns < (k + rows) * (k + columns)
+
+
 def test_systolic_traces():
     graph = trace(lambda m: {"u": acc.systolic_utilisation(128, 128, m, 4096, 4096)}, {"m": 64})
     assert graph["outputs"]

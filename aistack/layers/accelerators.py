@@ -26,6 +26,7 @@ __all__ = [
     "ridge_point",
     "sparse_decode_speedup",
     "systolic_cycles",
+    "systolic_tiles",
     "systolic_utilisation",
 ]
 
@@ -271,6 +272,25 @@ def core_ceilings(cores, clock_hz=6e9, vector_bytes=64, fma_units=2, value_bytes
     return cores * clock_hz * fma_units * 2 * vector_bytes / value_bytes, cores * clock_hz * 3 * vector_bytes
 
 
+def systolic_tiles(rows, columns, k, n):
+    """Return how many tiles of `rows` by `columns` cover a matrix of `k` by `n`.
+
+    Sizes are counts: one that arrives as 4096.000000000001 from a slider of equal ratios is 4096, and not a row of tiles more.
+
+    Raises
+    ------
+    ValueError
+        If a size is below one.
+
+    Examples
+    --------
+    >>> int(systolic_tiles(128, 128, 4096, 4096))
+    1024
+    """
+    at_least_one(rows=rows, columns=columns, k=k, n=n)
+    return np.ceil(np.rint(k) / rows) * np.ceil(np.rint(n) / columns)
+
+
 def systolic_cycles(rows, columns, m, k, n, overlap=0):
     """Return the cycles of an (m, k) by (k, n) product on a weight-stationary array of `rows` by `columns`.
 
@@ -287,9 +307,10 @@ def systolic_cycles(rows, columns, m, k, n, overlap=0):
     >>> int(systolic_cycles(4, 4, 4, 4, 4))
     14
     """
-    at_least_one(rows=rows, columns=columns, m=m, k=k, n=n)
+    at_least_one(m=m)
     require(np.logical_or(np.equal(overlap, 0), np.equal(overlap, 1)), f"overlap must be 0 or 1, got {overlap}")
-    tiles = np.ceil(k / rows) * np.ceil(n / columns)
+    tiles = systolic_tiles(rows, columns, k, n)
+    m = np.rint(m)
     drain = rows + columns - 2
     one_by_one = tiles * (rows + m + drain)
     return np.where(np.equal(overlap, 1), rows + (tiles - 1) * np.maximum(m, rows) + m + drain, one_by_one)
@@ -303,4 +324,5 @@ def systolic_utilisation(rows, columns, m, k, n, overlap=0):
     >>> round(float(systolic_utilisation(4, 4, 4, 4, 4)), 3)
     0.286
     """
-    return m * k * n / (rows * columns * systolic_cycles(rows, columns, m, k, n, overlap))
+    wanted = np.rint(m) * np.rint(k) * np.rint(n)
+    return wanted / (rows * columns * systolic_cycles(rows, columns, m, k, n, overlap))
