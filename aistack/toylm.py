@@ -14,8 +14,10 @@ import numpy as np
 __all__ = [
     "ANSWER",
     "LENGTH",
+    "Trainer",
     "adapters",
     "add_adapters",
+    "answer_log_probability",
     "answers",
     "decode",
     "evaluate",
@@ -35,7 +37,7 @@ STOP, MARK, LETTER = CHARACTERS.index("."), CHARACTERS.index("!"), CHARACTERS.in
 ROW = 3  #: letters of a prompt
 ANSWER, LENGTH = ROW + 2, 13  #: where the answer begins, and where every text ends
 WIDTH, HEADS, HIDDEN, LAYERS = 32, 2, 64, 2
-CHUNK = 50  #: steps compiled together
+PORTION = 64  #: texts that are worked on together
 
 
 # Texts
@@ -117,16 +119,16 @@ def initial(models: int, seed: int = 0) -> dict:
     """Return random weights: matrices shrink with the root of their inputs."""
     rng = np.random.default_rng(seed)
 
-    def matrix(rows, columns, scale=1.0):
-        return (scale * rng.normal(size=(models, rows, columns)) / rows**0.5).astype(np.float32)
+    def matrix(*shape, scale=1.0):
+        return (scale * rng.normal(size=(models, *shape)) / shape[-2] ** 0.5).astype(np.float32)
 
     block = {n: (WIDTH, WIDTH) for n in "qkvo"} | {"up": (WIDTH, HIDDEN), "down": (HIDDEN, WIDTH)}
     small = {"o": 0.5, "down": 0.5}
     return {
-        "token": matrix(len(CHARACTERS), WIDTH, len(CHARACTERS) ** 0.5 / 2),
-        "place": matrix(LENGTH, WIDTH, LENGTH**0.5 / 2),
+        "token": matrix(len(CHARACTERS), WIDTH, scale=len(CHARACTERS) ** 0.5 / 2),
+        "place": matrix(LENGTH, WIDTH, scale=LENGTH**0.5 / 2),
         "out": matrix(WIDTH, len(CHARACTERS)),
-        "blocks": [{n: matrix(*s, small.get(n, 1.0)) for n, s in block.items()} for _ in range(LAYERS)],
+        "blocks": {n: matrix(LAYERS, *s, scale=small.get(n, 1.0)) for n, s in block.items()},
     }
 
 
@@ -147,13 +149,15 @@ def logits(params, tokens):
 
     places = tokens.shape[1]
     seen = jnp.tril(jnp.ones((places, places), bool))
-    x = params["token"][tokens] + params["place"][:places]
-    for block in params["blocks"]:
-        q, k, v = ((norm(x) @ block[n]).reshape(*x.shape[:2], HEADS, -1) for n in "qkv")
+
+    def block(x, w):
+        q, k, v = ((norm(x) @ w[n]).reshape(*x.shape[:2], HEADS, -1) for n in "qkv")
         score = jnp.einsum("bthd,bshd->bhts", q, k) / (WIDTH // HEADS) ** 0.5
         weight = jax.nn.softmax(jnp.where(seen, score, -1e9))
-        x = x + jnp.einsum("bhts,bshd->bthd", weight, v).reshape(x.shape) @ block["o"]
-        x = x + jax.nn.relu(norm(x) @ block["up"]) @ block["down"]
+        x = x + jnp.einsum("bhts,bshd->bthd", weight, v).reshape(x.shape) @ w["o"]
+        return x + jax.nn.relu(norm(x) @ w["up"]) @ w["down"], None
+
+    x, _ = jax.lax.scan(block, params["token"][tokens] + params["place"][:places], params["blocks"])
     return norm(x) @ params["out"]
 
 
@@ -170,78 +174,80 @@ def log_probability(params, tokens):
 
 
 @functools.cache
-def _chunk(loss):
-    """Return the compiled training of all models for CHUNK steps of Adam."""
+def _step(loss):
+    """Return one compiled step of Adam for all models."""
     import jax
     import jax.numpy as jnp
+    from jax.flatten_util import ravel_pytree
 
-    def step(carry, now):
-        params, mean, square, data, fixed = carry
-        rows, rate, count = now
-        value, slope = jax.value_and_grad(loss)(params, jax.tree.map(lambda x: x[rows], data), fixed)
-        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, slope)
-        square = jax.tree.map(lambda s, g: 0.98 * s + 0.02 * g * g, square, slope)
+    def step(params, mean, square, batch, fixed, rate, count):
+        flat, shaped = ravel_pytree(params)
+        value, slope = jax.value_and_grad(lambda w: loss(shaped(w), batch, fixed))(flat)
+        mean, square = 0.9 * mean + 0.1 * slope, 0.98 * square + 0.02 * slope**2
+        flat = flat - rate * (mean / (1 - 0.9**count)) / (jnp.sqrt(square / (1 - 0.98**count)) + 1e-8)
+        return shaped(flat), mean, square, value
 
-        def move(p, m, s):
-            return p - rate * (m / (1 - 0.9**count)) / (jnp.sqrt(s / (1 - 0.98**count)) + 1e-8)
-
-        return (jax.tree.map(move, params, mean, square), mean, square, data, fixed), value
-
-    def run(params, mean, square, data, fixed, rows, rates, counts):
-        (params, mean, square, _, _), losses = jax.lax.scan(
-            step, (params, mean, square, data, fixed), (rows, rates, counts)
-        )
-        return params, mean, square, losses
-
-    return jax.jit(jax.vmap(run, in_axes=(0, 0, 0, 0, 0, 0, None, None)))
+    return jax.jit(jax.vmap(step, in_axes=(0, 0, 0, 0, 0, None, None)))
 
 
-def fit(loss, params, data, rates, fixed=0, batch: int = 64, seed: int = 0):
-    """Train all models with Adam.
+class Trainer:
+    """Models in training, with Adam's averages.
 
     Parameters
     ----------
     loss : callable
         ``loss(params, batch, fixed)`` of one model, a number. Compiled once for each function and shape.
     params : tree of arrays, shape (models, ...)
-        Where training starts.
+        Where training starts; afterwards where it stands.
+    """
+
+    def __init__(self, loss, params):
+        import jax
+
+        self.loss, self.params, self.count = loss, params, 0
+        self.models = jax.tree.leaves(params)[0].shape[0]
+        self._mean = self._square = np.zeros((self.models, parameter_count(params)), np.float32)
+
+    def step(self, batch, rate: float, fixed=None):
+        """Take one step on a batch of each model; return the losses, shape (models,)."""
+        self.count += 1
+        fixed = np.zeros(self.models, np.float32) if fixed is None else fixed
+        self.params, self._mean, self._square, value = _step(self.loss)(
+            self.params, self._mean, self._square, batch, fixed, np.float32(rate), np.float32(self.count)
+        )
+        return value
+
+
+def fit(loss, params, data, rates, fixed=None, batch: int = 64, seed: int = 0):
+    """Train all models with Adam.
+
+    Parameters
+    ----------
+    loss, params
+        As in :class:`Trainer`.
     data : tree of arrays, shape (models, n, ...)
         Examples of each model; batches are drawn from them with replacement.
     rates : array, shape (steps,)
-        Learning rate of each step; a whole number of CHUNK.
+        Learning rate of each step.
     fixed : tree of arrays, shape (models, ...), optional
-        Handed to the loss as it is: a reference model, frozen weights.
+        Handed to the loss as it is: frozen weights, a coefficient.
     batch, seed : int
 
     Returns
     -------
     params : tree of arrays
     losses : array, shape (models, steps)
-
-    Raises
-    ------
-    ValueError
-        If the steps are no whole number of chunks.
     """
     import jax
-    import jax.numpy as jnp
 
-    steps = len(rates)
-    if steps == 0 or steps % CHUNK:
-        raise ValueError(f"rates has {steps} steps; it must be a whole number of {CHUNK}")
-    models, n = jax.tree.leaves(data)[0].shape[:2]
-    fixed = np.zeros(models) if isinstance(fixed, int) else fixed
-    rows = np.random.default_rng(seed).integers(0, n, (models, steps, batch))
-    zero = jax.tree.map(jnp.zeros_like, params)
-    mean, square, losses = zero, zero, []
-    for at in range(0, steps, CHUNK):
-        now = slice(at, at + CHUNK)
-        counts = jnp.arange(at + 1.0, at + CHUNK + 1)
-        params, mean, square, part = _chunk(loss)(
-            params, mean, square, data, fixed, rows[:, now], jnp.asarray(rates[now], jnp.float32), counts
-        )
-        losses.append(np.asarray(part))
-    return params, np.concatenate(losses, axis=1)
+    trainer = Trainer(loss, params)
+    n, each = jax.tree.leaves(data)[0].shape[1], np.arange(trainer.models)[:, None]
+    rows = np.random.default_rng(seed).integers(0, n, (len(rates), trainer.models, batch))
+    losses = [
+        trainer.step(jax.tree.map(lambda x, at=at: x[each, at], data), rate, fixed)
+        for at, rate in zip(rows, rates, strict=True)
+    ]
+    return trainer.params, np.asarray(losses).T
 
 
 def _write(params, tokens, key):
@@ -258,10 +264,22 @@ def _write(params, tokens, key):
 
 
 @functools.cache
-def _sampler():
+def _compiled(function):
     import jax
 
-    return jax.jit(jax.vmap(_write))
+    return jax.jit(jax.vmap(function))
+
+
+def _in_portions(function, params, tokens, *each):
+    """Run a compiled function on PORTION texts of each model at a time, so that one shape is compiled once."""
+    n = tokens.shape[1]
+    if n % PORTION:
+        raise ValueError(f"tokens has {n} texts a model; it must be a whole number of {PORTION}")
+    parts = [
+        np.asarray(_compiled(function)(params, tokens[:, at : at + PORTION], *(e[at // PORTION] for e in each)))
+        for at in range(0, n, PORTION)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def sample(params, tokens, seed: int = 0):
@@ -271,12 +289,36 @@ def sample(params, tokens, seed: int = 0):
     ----------
     params : tree of arrays, shape (models, ...)
     tokens : array of int, shape (models, n, LENGTH)
-        What stands from place ANSWER on is replaced.
+        What stands from place ANSWER on is replaced; n a whole number of PORTION.
     seed : int
+
+    Raises
+    ------
+    ValueError
+        If n is no whole number of PORTION.
     """
     import jax
 
-    return np.asarray(_sampler()(params, tokens, jax.random.split(jax.random.key(seed), len(tokens))))
+    keys = jax.random.split(jax.random.key(seed), (tokens.shape[1] // PORTION, len(tokens)))
+    return _in_portions(_write, params, tokens, keys)
+
+
+def _answer(params, tokens):
+    import jax.numpy as jnp
+
+    return (log_probability(params, tokens) * written(tokens, ANSWER, jnp)).sum(1)
+
+
+def answer_log_probability(params, tokens):
+    """Return the log-probability of each text's answer under each model, shape (models, n).
+
+    Parameters
+    ----------
+    params : tree of arrays, shape (models, ...)
+    tokens : array of int, shape (models, n, LENGTH)
+        n a whole number of PORTION.
+    """
+    return _in_portions(_answer, params, tokens)
 
 
 def evaluate(params, tokens, seed: int = 0) -> dict:
@@ -293,86 +335,60 @@ def adapters(params, rank: int, seed: int = 0):
     rng = np.random.default_rng(seed)
 
     def pair(w):
-        models, rows, columns = w.shape
-        a = rng.normal(size=(models, rows, rank)) / rows**0.5
-        return {"a": a.astype(np.float32), "b": np.zeros((models, rank, columns), np.float32)}
+        *before, rows, columns = np.shape(w)
+        a = rng.normal(size=(*before, rows, rank)) / rows**0.5
+        return {"a": a.astype(np.float32), "b": np.zeros((*before, rank, columns), np.float32)}
 
-    return [{n: pair(np.asarray(w)) for n, w in block.items()} for block in params["blocks"]]
+    return {n: pair(w) for n, w in params["blocks"].items()}
 
 
 def add_adapters(params, added):
     """Return the weights with each adapter's product added to its matrix."""
-    blocks = [
-        {n: w + block[n]["a"] @ block[n]["b"] for n, w in frozen.items()}
-        for frozen, block in zip(params["blocks"], added, strict=True)
-    ]
-    return {**params, "blocks": blocks}
+    return {**params, "blocks": {n: w + added[n]["a"] @ added[n]["b"] for n, w in params["blocks"].items()}}
 
 
 # Reinforcement
 
 
-@functools.cache
-def _climb(reward):
-    """Return one compiled step of policy-gradient ascent for all models."""
-    import jax
-    import jax.numpy as jnp
-
-    def step(params, square, reference, tokens, beta, rate, key):
-        drawn = _write(params, tokens, key)
-        there = written(drawn, ANSWER, jnp)
-        gap = ((log_probability(params, drawn) - log_probability(reference, drawn)) * there).sum(1)
-        gain = reward(*answers(drawn, jnp)) - beta * gap
-        push = (gain - gain.mean()) / (gain.std() + 1e-6)
-
-        def loss(p):
-            return -(push * (log_probability(p, drawn) * there).sum(1)).mean()
-
-        slope = jax.grad(loss)(params)
-        square = jax.tree.map(lambda s, g: 0.9 * s + 0.1 * g * g, square, slope)
-        params = jax.tree.map(lambda p, g, s: p - rate * g / (jnp.sqrt(s) + 1e-5), params, slope, square)
-        return params, square, drawn, gap.mean()
-
-    return jax.jit(jax.vmap(step, in_axes=(0, 0, 0, 0, 0, None, 0)))
-
-
-def policy_gradient(
-    params, reference, tokens, reward, beta, steps: int, batch: int = 48, rate: float = 2e-3, seed: int = 0
-):
+def policy_gradient(loss, params, tokens, reward, beta: float, steps: int, rate: float = 2e-3, seed: int = 0):
     """Push each model towards answers with a higher reward: REINFORCE (Williams, 1992) against the batch mean.
 
-    What an answer earns is its reward less `beta` times log(model / reference).
+    What an answer gains is its reward less `beta` times log(model / where it started). Each step draws PORTION answers and
+    weighs them by how far their gain lies above the mean, in standard deviations; a weight may be negative.
 
     Parameters
     ----------
-    params, reference : trees of arrays, shape (models, ...)
+    loss : callable
+        Weighted surprise: ``loss(params, (tokens, weight), fixed)``.
+    params : tree of arrays, shape (models, ...)
         Where to start, and what the divergence is measured from.
     tokens : array of int, shape (models, n, LENGTH)
         Texts to take prompts from.
     reward : callable
         ``reward(right, marks)``, of what :func:`answers` counts.
-    beta : array, shape (models,)
+    beta : float
         Weight of the divergence.
-    steps, batch, seed : int
+    steps, seed : int
     rate : float
 
     Returns
     -------
     params : tree of arrays
-    drawn : array of int, shape (steps, models, batch, LENGTH)
+    drawn : array of int, shape (steps, models, PORTION, LENGTH)
         What was written on the way.
     divergence : array, shape (steps, models)
-        Mean of log(model / reference) over each batch, in nats.
+        Mean of log(model / start) over each batch, in nats.
     """
-    import jax
-    import jax.numpy as jnp
-
-    rng, square = np.random.default_rng(seed), jax.tree.map(jnp.zeros_like, params)
-    written_texts, divergence = [], []
+    rng, trainer = np.random.default_rng(seed), Trainer(loss, params)
+    texts_drawn, divergence = [], []
     for step in range(steps):
-        rows = rng.integers(0, tokens.shape[1], batch)
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), step), len(tokens))
-        params, square, drawn, gap = _climb(reward)(params, square, reference, tokens[:, rows], beta, rate, keys)
-        written_texts.append(drawn)
-        divergence.append(gap)
-    return params, np.asarray(written_texts), np.asarray(divergence)
+        rows = rng.integers(0, tokens.shape[1], PORTION)
+        drawn = sample(trainer.params, tokens[:, rows], seed=1000 * seed + step)
+        gap = answer_log_probability(trainer.params, drawn) - answer_log_probability(params, drawn)
+        gain = reward(*answers(drawn)) - beta * gap
+        push = (gain - gain.mean(axis=1, keepdims=True)) / (gain.std(axis=1, keepdims=True) + 1e-6)
+        weight = (push[..., None] * written(drawn, ANSWER)).astype(np.float32)
+        trainer.step((drawn, weight), rate)
+        texts_drawn.append(drawn)
+        divergence.append(gap.mean(axis=1))
+    return trainer.params, np.asarray(texts_drawn), np.asarray(divergence)
