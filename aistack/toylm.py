@@ -359,7 +359,7 @@ def policy_gradient(loss, params, tokens, reward, beta: float, steps: int, rate:
     Parameters
     ----------
     loss : callable
-        Weighted surprise: ``loss(params, (tokens, weight), fixed)``.
+        Weighted surprise: ``loss(params, (tokens, weight), fixed)``, finite when all weights are zero.
     params : tree of arrays, shape (models, ...)
         Where to start, and what the divergence is measured from.
     tokens : array of int, shape (models, n, LENGTH)
