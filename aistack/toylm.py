@@ -1,7 +1,7 @@
 """A language model small enough to pre-train, tune and spoil within seconds.
 
 Its texts are ``S`` (sort), ``R`` (reverse), ``C`` (copy) or ``_`` (unsaid), three letters, ``>``, an answer, up to
-two marks ``!`` and a full stop: ``Sdba>abd!.`` Several models are trained side by side: every tree of weights and
+two marks ``!`` and a full stop: ``Sfca>acf!.`` Several models are trained side by side: every tree of weights and
 every array of texts has one model (seed) a row. JAX is imported when first used.
 """
 

@@ -48,7 +48,7 @@ def test_held_out_prompts_are_never_trained_on():
 
 @pytest.mark.parametrize(
     ("line", "right", "marks"),
-    [("Sdba>abd!.", 3, 1), ("Sdba>abc.!!", 2, 0), ("Rdba>abd!!", 3, 2), ("Cdba>!!!!!!!!", 0, 8), ("Cdba>.", 0, 0)],
+    [("Sfca>acf!.", 3, 1), ("Sfca>aca.!!", 2, 0), ("Rfca>acf!!", 3, 2), ("Cfca>!!!!!!!!", 0, 8), ("Cfca>.", 0, 0)],
 )
 def test_answers_counts_letters_and_marks_up_to_the_stop(line, right, marks):
     assert tuple(int(x) for x in lm.answers(text(line))) == (right, marks)
@@ -58,7 +58,7 @@ def test_logits_look_only_back(models):
     import jax
 
     one = jax.tree.map(lambda x: x[0], models)
-    a, b = text("Sdba>abd!.")[None], text("Sdba>hhh!.")[None]
+    a, b = text("Sfca>acf!.")[None], text("Sfca>hhh!.")[None]
     assert np.allclose(lm.logits(one, a)[0, : lm.ANSWER], lm.logits(one, b)[0, : lm.ANSWER], atol=1e-5)
     assert not np.allclose(lm.logits(one, a)[0, lm.ANSWER], lm.logits(one, b)[0, lm.ANSWER], atol=1e-3)
 
