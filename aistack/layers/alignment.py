@@ -190,7 +190,8 @@ def preference_probability(margin):
     >>> float(preference_probability(0.0)), round(float(preference_probability(1.0)), 3)
     (0.5, 0.731)
     """
-    return (1 + np.tanh(margin / 2)) / 2
+    small = np.exp(-np.abs(margin))  # never overflows, and keeps its digits far from zero
+    return np.where(np.greater_equal(margin, 0), 1, small) / (1 + small)
 
 
 def bradley_terry_strengths(wins, rounds=1000):
