@@ -19,7 +19,7 @@ from aistack.checks import at_least_zero, fraction, positive, require
 __all__ = ["SERVICE", "Run", "Stage", "graph", "scenarios", "simulate", "stages", "static_limits"]
 
 SERVICE = "service"  #: the accelerator that works: where all links end
-REFILL_MONTHS = 3.0  #: months over which a stage tries to refill an empty stock
+REFILL_MONTHS = 3.0  #: months over which a stage fills a stock that is too small, or works off one that is too large
 CATCH_UP_MONTHS = 12.0  #: months over which lost deliveries are made up, where there is room
 
 
@@ -218,8 +218,8 @@ def simulate(
 
     Notes
     -----
-    What a stage makes is the least of four things: its capacity, what is wanted (demand, a share of a missing stock,
-    a share of what is overdue), and for each input what is there. Of what a giver has, each taker is entitled to its
+    What a stage makes is the least of its capacity, what is wanted (demand, a share of what is overdue, and a share of
+    what its stock lacks, or less by what it has too much), and for each input what is there. Of what a giver has, each taker is entitled to its
     share of need, so two takers that need the same input run short together. A delivery needs one of everything that
     leads to service.
 
@@ -255,8 +255,8 @@ def simulate(
             if n in shocks:
                 lost, length, recovery = shocks[n]
                 room = room * (1 - lost * np.clip(1 - (month - length) / np.maximum(recovery, 1e-9), 0, 1))
-            missing = np.maximum(keep[n] * stock_factor * demand - stock[n], 0)
-            made = np.minimum(room, want_out + missing / REFILL_MONTHS)
+            missing = keep[n] * stock_factor * demand - stock[n]  # below zero: more than enough, so less is made
+            made = np.minimum(room, np.maximum(want_out + missing / REFILL_MONTHS, 0))
             for giver in links.predecessors(n):
                 made = np.minimum(made, there[giver])
             there[n] = stock[n] + made
