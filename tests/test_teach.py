@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from site_server import ROOT, SITE
 
-from aistack.book.slides import slides_of, write_slides
+from aistack.book.slides import LEFT_OUT, slides_of, write_slides
 from aistack.book.teach import objectives_of
 
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))

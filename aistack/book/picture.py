@@ -45,9 +45,8 @@ def kept_picture(folder: Path, figure: dict) -> str:
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}")  # another process may be drawing the same
-        part.write_text(
-            picture(figure, height=5.0 if figure.get("layout", {}).get("height") else 4.0), encoding="utf-8"
-        )
+        height = 5.0 if figure.get("layout", {}).get("height", 0) > 430 else 4.0
+        part.write_text(picture(figure, height=height), encoding="utf-8")
         part.replace(file)
     return file.read_text(encoding="utf-8")
 

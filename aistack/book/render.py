@@ -11,6 +11,8 @@ from aistack import charts
 from aistack.book.execute import picture_folder
 from aistack.book.picture import kept_picture
 
+TALL = 430  #: from this height on, in pixels, a figure gets the tall box
+
 __all__ = ["ChartNode", "Mime", "setup_charts"]
 
 ROWS_SHOWN = 100
@@ -121,9 +123,8 @@ def chart_html(payload: dict, csv_link: str, pictures: Path) -> str:
     drawn = payload.get("svg") or kept_picture(pictures, figure)
     if figure:
         layout = dict(figure["layout"])
-        kind += (
-            " chart-tall" if layout.pop("height", None) else ""
-        )  # the page sets the height, so that the plot stays in its box
+        # the page sets the height, so that the plot stays in its box
+        kind += " chart-tall" if layout.pop("height", 0) > TALL else ""
         live = (
             f'<script type="application/json" class="chart-figure">{charts.dumps(figure | {"layout": layout})}</script>'
         )
