@@ -40,8 +40,8 @@ test-environments: env browser book ## build the environments of Binder, Colab, 
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pytest -m environments -rA tests/test_environments.py
 
-bench: env browser book ## measure speed and size, print a table
-	@$(BIN)/python tests/bench.py
+bench: env browser book ## measure speed and size, print tables, keep the figures for the page of the build
+	@$(BIN)/python tests/bench.py --write
 
 lab: env ## open JupyterLab at the course's welcome
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/welcome.ipynb

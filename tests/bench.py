@@ -1,14 +1,25 @@
-"""Measure the book: explorers, pages, import, grading, build; ``python tests/bench.py`` prints Markdown tables."""
+"""Measure the book: explorers, pages, Lighthouse, import, grading, builds, tests.
+
+``python tests/bench.py`` prints Markdown tables; ``--write`` also keeps the worst of each in ``reference/measured.json``,
+which the book shows on its page of the build.
+"""
 
 import argparse
+import json
+import os
 import platform
+import resource
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from datetime import date
+from pathlib import Path, PurePosixPath
 
 import bench_grading
-from browser import launch
+from browser import find_browser, launch
 from playwright.sync_api import sync_playwright
 from site_server import ROOT, pages, pages_with, served
 
@@ -54,12 +65,29 @@ ALIVE = """async () => {
 }"""
 
 
-def table(head, rows):
-    """Print a Markdown table."""
-    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+SHIFTS = """() => {
+  window.shifted = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+  }).observe({ type: "layout-shift", buffered: true });
+}"""
+
+
+def table(title, head, rows):
+    """Print a Markdown table under a title and return its rows."""
+    print(f"## {title}\n\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    kept = []
     for row in rows:
-        print("| " + " | ".join(str(cell) for cell in row) + " |")
+        kept.append(row)
+        print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
     print(flush=True)
+    return kept
+
+
+def worst(rows, at, name=0):
+    """The largest of a column, with the row that has it."""
+    row = max((r for r in rows if r[at] != ""), key=lambda r: float(r[at]))
+    return f"{row[at]} ({PurePosixPath(row[name]).stem})"
 
 
 def quantiles(times):
@@ -96,13 +124,92 @@ def page_rows(browser, address):
         wire, sizes = context.new_cdp_session(page), []
         wire.send("Network.enable")
         wire.on("Network.loadingFinished", lambda event, sizes=sizes: sizes.append(event["encodedDataLength"]))
+        page.add_init_script(f"({SHIFTS})()")
         page.goto(address + path, wait_until="networkidle")
         first = [f"{sum(sizes) / 1000:.0f}", len(sizes)]
         page.evaluate(ALIVE)
         page.wait_for_load_state("networkidle")
         charts = page.locator(".chart").count()
-        yield [path, *first, f"{sum(sizes) / 1000:.0f}", len(sizes), charts]
+        yield [path, *first, f"{sum(sizes) / 1000:.0f}", len(sizes), charts, f"{page.evaluate('shifted'):.3f}"]
         context.close()
+
+
+def lighthouse_rows(address, repeats):
+    """Lighthouse's four scores of every page as a phone sees it, each the median of `repeats` runs."""
+    flags = "--headless=new --no-sandbox --disable-gpu --disable-background-networking"
+    for path in pages():
+        runs = []
+        for _ in range(repeats):
+            command = [
+                "npx",
+                "--yes",
+                "lighthouse@13",
+                address + path,
+                "--quiet",
+                f"--chrome-flags={flags}",
+                "--output=json",
+            ]
+            done = subprocess.run(
+                command, capture_output=True, env=os.environ | {"CHROME_PATH": str(find_browser())}, check=True
+            )
+            report = json.loads(done.stdout)
+            shift = report["audits"]["cumulative-layout-shift"]["numericValue"]
+            names = ("performance", "accessibility", "best-practices", "seo")
+            runs.append([*(report["categories"][name]["score"] for name in names), shift])
+        yield [
+            path,
+            *(
+                f"{statistics.median(column):.{digits}f}"
+                for column, digits in zip(zip(*runs, strict=True), (2, 2, 2, 2, 3), strict=True)
+            ),
+        ]
+
+
+def timed(command, folder):
+    """Wall and processor seconds of a command that must succeed, and the peak memory of its largest process in MB."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(folder)})
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [f"{wall:.0f}", f"{used:.0f}"]
+
+
+def build_rows():
+    """Seconds of builds of a copy: cold, with nothing changed, with a chapter's text changed, with its code changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "book")
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
+        command = [sys.executable, "-m", "aistack.book"]
+        chapter = copy / "chapters" / "03-accelerators.ipynb"
+        yield ["cold", *timed(command, copy)]
+        yield ["warm, nothing changed", *timed(command, copy)]
+        for what, kind in (("the text of chapter 3 changed", "markdown"), ("the code of chapter 3 changed", "code")):
+            notebook = json.loads(chapter.read_text(encoding="utf-8"))
+            cell = [c for c in notebook["cells"] if c["cell_type"] == kind][-1]
+            cell["source"] = "".join(cell["source"]) + (
+                "\n\nOne more sentence." if kind == "markdown" else "\n# changed"
+            )
+            chapter.write_text(json.dumps(notebook), encoding="utf-8")
+            yield [what, *timed(command, copy)]
+        ran = next(iter((copy / "_build" / ".executed").glob("*/runs.json")))
+        runs = json.loads(ran.read_text(encoding="utf-8"))
+        own = runs["chapters/03-accelerators.ipynb"]["seconds"]
+        yield ["of that, chapter 3's own run", f"{own:.0f}", ""]
+        peak, path = max((run["peak_mb"], path) for path, run in runs.items())
+        yield [f"peak memory of a notebook, MB ({PurePosixPath(path).stem})", peak, ""]
+
+
+def test_rows():
+    """Seconds of the checks of ``make test``, with the environment and the book there."""
+    listed = subprocess.run([sys.executable, "-m", "aistack.book", "--list"], cwd=ROOT, capture_output=True, text=True)
+    pytest = [sys.executable, "-m", "pytest", "-n", "2"]
+    yield ["notebooks (nbval)", *timed([*pytest, "--nbval-lax", "--dist", "loadscope", *listed.stdout.split()], ROOT)]
+    yield [
+        "all other tests",
+        *timed(
+            [*pytest, "--doctest-modules", "--dist", "worksteal", "-m", "not environments", "tests", "aistack"], ROOT
+        ),
+    ]
 
 
 def import_rows():
@@ -118,34 +225,71 @@ def import_rows():
 
 
 def main():
-    """Print every table."""
+    """Print every table that is asked for, and keep the figures that a bar is set for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--no-build", action="store_true", help="leave out the time of a build with nothing changed")
-    parser.add_argument("--no-grading", action="store_true", help="leave out the grading of 200 submissions")
+    parts = ("explorers", "pages", "lighthouse", "import", "grading", "builds", "tests")
+    parser.add_argument(
+        "parts", nargs="*", choices=[*parts, []], help="what to measure; everything if nothing is named"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="runs of Lighthouse a page")
+    parser.add_argument("--write", action="store_true", help="keep the figures in reference/measured.json")
     options = parser.parse_args()
+    asked = options.parts or parts
     if not pages():
         print("there is no built book: run make book", file=sys.stderr)
         return 1
+    found = {}
     with served() as address, sync_playwright() as playwright:
         browser = launch(playwright)
-        print(f"Chromium {browser.version}, Python {platform.python_version()}, {platform.platform()}\n")
-        print("## Explorers: milliseconds from the event to the drawn plot\n")
-        head = ["page", "explorer", "input, median", "p95", "key, median", "p95", "inputs", "keys"]
-        table(head, explorer_rows(browser, address))
-        print("## Pages on a phone: kilobytes over the wire (gzip)\n")
-        head = ["page", "opened, kB", "requests", "all charts alive, kB", "requests", "charts"]
-        table(head, page_rows(browser, address))
+        machine = f"Chromium {browser.version}, Python {platform.python_version()}, {os.cpu_count()} cores"
+        print(f"{machine}, {platform.platform()}\n")
+        if "explorers" in asked:
+            head = ["page", "explorer", "input, median", "p95", "key, median", "p95", "inputs", "keys"]
+            rows = table(
+                "Explorers: milliseconds from the event to the drawn plot", head, explorer_rows(browser, address)
+            )
+            found["Explorers, the slowest: from input to drawn plot, median (ms)"] = worst(rows, 2, 1), "16"
+            found["The same, 95th percentile (ms)"] = worst(rows, 3, 1), "33"
+        if "pages" in asked:
+            head = ["page", "opened, kB", "requests", "all charts alive, kB", "requests", "charts", "layout shift"]
+            rows = table("Pages on a phone: kilobytes over the wire (gzip)", head, page_rows(browser, address))
+            notebooks = [r for r in rows if r[0].startswith(("chapters/", "synthesis/"))]
+            found["Heaviest notebook page as it opens (kB, compressed)"] = worst(notebooks, 1), "400"
+            found["The same with all charts alive (kB)"] = worst(notebooks, 3), "1,600"
+            found["Largest layout shift of any page, all charts brought alive"] = worst(rows, 6), "0.02"
         browser.close()
-    print("## Import: seconds, best of seven\n")
-    table(["numpy", "aistack", "difference", "ratio"], import_rows())
-    if not options.no_grading:
-        print("## Grading\n")
-        table(bench_grading.HEAD, bench_grading.grading_rows())
-    if not options.no_build:
-        began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "aistack.book"], cwd=ROOT, stdout=subprocess.DEVNULL)
-        print("## Build with nothing changed\n")
-        table(["seconds", "exit status"], [[f"{time.perf_counter() - began:.1f}", done.returncode]])
+        if "lighthouse" in asked and shutil.which("npx"):
+            head = ["page", "performance", "accessibility", "best practices", "search", "layout shift"]
+            rows = table(
+                f"Lighthouse on a phone, median of {options.repeats}", head, lighthouse_rows(address, options.repeats)
+            )
+            low = min(rows, key=lambda r: r[1])
+            found[f"Lighthouse performance, the lowest of {len(rows)} pages"] = (
+                f"{low[1]} ({PurePosixPath(low[0]).stem})",
+                "0.95",
+            )
+            for at, name in enumerate(head[2:5], 2):
+                found[f"Lighthouse {name}, the lowest"] = min(r[at] for r in rows), "1.00"
+    if "import" in asked:
+        rows = table("Import: seconds, best of seven", ["numpy", "aistack", "difference", "ratio"], import_rows())
+        found["Import of aistack over numpy alone (s)"] = rows[0][2], ""
+    if "grading" in asked:
+        rows = table("Grading", bench_grading.HEAD, bench_grading.grading_rows())
+        found["Grading, submissions a minute in the sandbox, times plain nbgrader"] = rows[-1][3], ""
+    if "builds" in asked:
+        rows = table("Builds: seconds", ["build", "wall", "processor"], build_rows())
+        bars = {"warm, nothing changed": "10"}
+        for what, wall, used in rows:
+            name = f"Build, {what} (s)" if used else what[:1].upper() + what[1:]
+            found[name] = f"{wall}, {used} of processor" if used else str(wall), bars.get(what, "")
+    if "tests" in asked:
+        for what, wall, used in table("Tests: seconds", ["tests", "wall", "processor"], test_rows()):
+            found[f"Tests, {what} (s)"] = f"{wall}, {used} of processor", ""
+    if options.write:
+        place = ROOT / "reference" / "measured.json"
+        kept = json.loads(place.read_text(encoding="utf-8"))["figures"] if place.exists() else {}
+        kept |= {name: [value, bar, date.today().isoformat()] for name, (value, bar) in found.items()}
+        place.write_text(json.dumps({"machine": machine, "figures": kept}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

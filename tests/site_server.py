@@ -19,8 +19,9 @@ def pages():
     return sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if "_static" not in p.parts)
 
 
+@cache
 def soup(page):
-    """Return a page as parsed HTML."""
+    """Return a page as parsed HTML, for reading only: the next caller gets the same."""
     return BeautifulSoup((SITE / page).read_text(encoding="utf-8"), "html.parser")
 
 
@@ -36,6 +37,12 @@ def _base():
     return base["href"].rstrip("/") if base else "/"
 
 
+@cache
+def _zipped(path, _changed):
+    """The bytes of a file as gzip, made once."""
+    return gzip.compress(path.read_bytes(), 6, mtime=0)
+
+
 class _Files(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}  # noqa: RUF012
@@ -47,11 +54,11 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         path = Path(self.directory, "404.html") if lost else path
         if not path.is_file():
             return self.send_error(404)
-        body = path.read_bytes()
         self.send_response(404 if lost else 200)
         self.send_header("Content-Type", self.guess_type(str(path)))
-        if path.suffix in ZIPPED and "gzip" in self.headers.get("Accept-Encoding", ""):
-            body = gzip.compress(body, 6, mtime=0)
+        zipped = path.suffix in ZIPPED and "gzip" in self.headers.get("Accept-Encoding", "")
+        body = _zipped(path, path.stat().st_mtime_ns) if zipped else path.read_bytes()
+        if zipped:
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

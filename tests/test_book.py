@@ -205,6 +205,7 @@ def test_page_is_quiet_fits_and_is_accessible_with_all_charts_alive(visit, page,
             seen.page.evaluate("frames2()")
             assert seen.page.evaluate(OVERFLOW) == [], f"at {width} px, {look}"
     if size == "desktop":
+        check_charts(seen)
         check_print(seen.page)
     loads = sum("plotly" in request for request in seen.requests)
     assert loads == bool(soup(page).select("script.chart-figure")), f"Plotly is asked for {loads} times"
@@ -316,26 +317,8 @@ def check_print(page):
     assert not pale, f"too pale for paper: {pale[:5]}"
 
 
-def check_pictures(page):
-    """Every chart shows a drawing of some size with something in it: the live one where it is, else the static one."""
-    poor = page.eval_on_selector_all(
-        ".chart-plot",
-        f"""all => all.filter((plot) => {{
-              const drawing = plot.querySelector(plot.matches(".is-live") ? ":scope > .chart-live" : ":scope > svg");
-              const box = drawing && ({VISIBLE})(drawing) && drawing.getBoundingClientRect();
-              const marks = drawing?.querySelectorAll("path, image, rect").length;
-              return !(box && box.width > 150 && box.height > 100 && marks >= 3);
-            }}).map((plot) => plot.closest(".chart").id)""",
-    )
-    assert not poor, f"no picture, or an empty one: {poor}"
-
-
-# ---- charts -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("page", CHARTS)
-def test_chart_is_drawn_and_carries_summary_sources_table_and_csv(visit, page):
-    seen = opened(visit, page)
+def check_charts(seen):
+    """Every chart of an open page is drawn and has a summary, sources, a table and a CSV of the same rows."""
     for chart in seen.page.query_selector_all(".chart"):
         name = chart.get_attribute("id")
         if chart.query_selector("script.chart-figure"):
@@ -359,7 +342,20 @@ def test_chart_is_drawn_and_carries_summary_sources_table_and_csv(visit, page):
         assert table[0] == head
         assert len(rows) == min(len(table) - 1, 100), f"{name}: {len(rows)} rows shown, {len(table) - 1} in the CSV"
         assert f"({len(table) - 1} rows)" in chart.query_selector(".chart-data summary").text_content()
-    seen.assert_clean()
+
+
+def check_pictures(page):
+    """Every chart shows a drawing of some size with something in it: the live one where it is, else the static one."""
+    poor = page.eval_on_selector_all(
+        ".chart-plot",
+        f"""all => all.filter((plot) => {{
+              const drawing = plot.querySelector(plot.matches(".is-live") ? ":scope > .chart-live" : ":scope > svg");
+              const box = drawing && ({VISIBLE})(drawing) && drawing.getBoundingClientRect();
+              const marks = drawing?.querySelectorAll("path, image, rect").length;
+              return !(box && box.width > 150 && box.height > 100 && marks >= 3);
+            }}).map((plot) => plot.closest(".chart").id)""",
+    )
+    assert not poor, f"no picture, or an empty one: {poor}"
 
 
 # ---- explorers ----------------------------------------------------------------------------------------------------

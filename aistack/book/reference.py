@@ -262,10 +262,10 @@ def _verdict_chart(every) -> nodes.Node:
 
 
 class Status(SphinxDirective):
-    """``{status}``: what this build is made of and what its notebooks took."""
+    """``{status}``: what this build is made of, what its notebooks took, and what was last measured of the book."""
 
     def run(self):
-        """Return the two tables."""
+        """Return the three tables."""
         root = Path(self.env.srcdir)
         record = cache_folder(root) / "runs.json"
         runs = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
@@ -280,7 +280,19 @@ class Status(SphinxDirective):
         times = [(path, f"{run['seconds']:.1f}", f"{run['peak_mb']}") for path, run in sorted(runs.items())]
         return _raw(
             _table(["what", "which"], facts, "This build") + _table(["notebook", "seconds", "peak memory (MB)"], times, "Notebooks, as they ran for this build")
+            + self.measured(root / "reference" / "measured.json")
         )  # fmt: skip
+
+    def measured(self, path):
+        """Return the table of what ``make bench`` kept."""
+        if not path.exists():
+            return ""
+        self.env.note_dependency(str(path))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(what, value, bar, when) for what, (value, bar, when) in kept["figures"].items()]
+        return _table(
+            ["what", "measured", "bar", "on"], rows, f"The book, as make bench measured it ({kept['machine']})"
+        )
 
 
 def _committed(root: Path) -> str:

@@ -99,15 +99,15 @@ def _walls(bwrap: str, limits: Limits) -> list[str]:
             walls += ["--ro-bind", folder, folder]
     for path in ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime"):
         walls += ["--ro-bind-try", path, path]
-    for folder in visible_folders():
+    bounded = "--size" in _features(bwrap)
+    walls += [*(["--size", str(limits.file_mb << 20)] if bounded else []), "--tmpfs", "/tmp"]
+    for folder in visible_folders():  # after /tmp, under which one may lie
         walls += ["--ro-bind", str(folder), str(folder)]
     walls += ["--ro-bind", str(_package()), "/course/aistack"]
     if not data_dir().is_relative_to(_package()):
         walls += ["--ro-bind", str(data_dir()), "/course/data"]
-    if "--size" in _features(bwrap):
-        walls += ["--size", str(limits.file_mb << 20), "--tmpfs", "/tmp"]
-    else:  # an old bubblewrap cannot bound it: nothing is writable then
-        walls += ["--tmpfs", "/tmp", "--remount-ro", "/tmp"]
+    if not bounded:  # an old bubblewrap cannot bound it: nothing is writable then
+        walls += ["--remount-ro", "/tmp"]
     walls += ["--dev", "/dev", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
     return [*walls, "--"]
 
