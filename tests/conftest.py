@@ -52,10 +52,8 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def visit(browser, address):
-    """A function that opens a page of the site: ``visit("chapters/x.html", "phone", "dark")`` gives a Visit."""
-    contexts = []
+def visitor(browser, address, contexts):
+    """Return a function that opens pages of the site, each in a context of its own, which it adds to `contexts`."""
 
     def open_page(path="", size="desktop", theme="light", script=True):
         context = browser.new_context(
@@ -63,7 +61,7 @@ def visit(browser, address):
             has_touch=size == "phone", accept_downloads=True,
         )  # fmt: skip
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         seen = Visit(context.new_page())
 
         def elsewhere(url):
@@ -85,6 +83,22 @@ def visit(browser, address):
         assert answer.ok, f"{path}: HTTP {answer.status}"
         return seen
 
-    yield open_page
+    return open_page
+
+
+@pytest.fixture
+def visit(browser, address):
+    """A function that opens a page of the site: ``visit("chapters/x.html", "phone", "dark")`` gives a Visit."""
+    contexts = []
+    yield visitor(browser, address, contexts)
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def lasting_visit(browser, address):
+    """As `visit`, for pages that several tests of a module look at."""
+    contexts = []
+    yield visitor(browser, address, contexts)
     for context in contexts:
         context.close()

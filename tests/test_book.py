@@ -52,6 +52,7 @@ window.traces = (chart) => {  // how many traces have data to draw, and how many
   return { asked: shown.filter((t) => any(t.z ?? t.y ?? t.x)).length, drawn: groups.filter(marked).length,
            bad: /NaN|undefined/.test(code) };
 };
+window.csvOf = async (chart) => (await fetch(chart.querySelector(".chart-csv").href)).text();  // what its link would save
 window.look = (chart) => {  // what a reader sees of an explorer
   const svg = chart.querySelector(".chart-live svg.main-svg");
   const marks = [...svg.querySelectorAll("path, image, text")];
@@ -65,10 +66,16 @@ window.look = (chart) => {  // what a reader sees of an explorer
   return {
     drawn: hash, cells, texts, says: chart.querySelector(".explorer-says").textContent, at: inputs.map((i) => +i.value),
     heard: inputs.map((i) => i.getAttribute("aria-valuetext")),
-    boxes: marks.map((m) => { const { x, y, width, height } = m.getBBox(); return [x, y, width, height]; }),
     shown: inputs.map((i) => i.parentNode.querySelector("output")?.textContent ?? null),
   };
 };
+window.closely = (chart) => ({  // the same, with where every mark is, which takes its time
+  ...look(chart),
+  boxes: [...chart.querySelectorAll(".chart-live svg.main-svg")[0].querySelectorAll("path, image, text")].map((m) => {
+    const { x, y, width, height } = m.getBBox();
+    return [x, y, width, height];
+  }),
+});
 window.put = async (chart, positions) => {
   const inputs = [...chart.querySelectorAll(".control input, .control select")];
   inputs.forEach((input, i) => (input.value = positions[i]));
@@ -245,19 +252,6 @@ def test_theme_button_restyles_page_and_charts(visit):
     seen.assert_clean()
 
 
-@pytest.mark.parametrize("page", [p for p in EXPLORERS if p] or CHARTS)
-def test_a_change_of_theme_keeps_the_setting(visit, page):
-    seen = opened(visit, page)
-    for name, spec in explorers(seen.page)[:1]:
-        chart = explorer(seen.page, name)
-        seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, [top(c) for c in spec["controls"]]])
-        before = seen.page.evaluate("look", chart)
-        seen.page.emulate_media(color_scheme="dark")
-        seen.page.evaluate("frames2()")
-        after = seen.page.evaluate("look", chart)
-        assert_alike(after, before, name)
-
-
 def test_search_finds_words_of_a_page(visit, site):
     page = next(p for p in ALL if p not in ("404.html", "index.html", "search.html"))
     word = max(re.findall(r"[A-Za-z]{4,}", soup(page).h1.get_text()), key=len)
@@ -330,18 +324,24 @@ def check_charts(seen):
         words = chart.query_selector(".chart-summary, .explorer-says").text_content()
         assert len(words.split()) >= 8 and not SAYS_NOTHING.search(words), f"{name}: {words}"
         assert len(chart.query_selector(".chart-sources").text_content()) > len("Sources: ."), f"{name}: no sources"
-        rows = chart.query_selector_all(".chart-data tbody tr")
-        head = [h.evaluate("e => e.firstChild.data.trim()") for h in chart.query_selector_all(".chart-data th")]
-        with seen.page.expect_download() as download:
-            chart.query_selector(".chart-csv").click()
-        table = list(csv.reader(io.StringIO(download.value.path().read_text(encoding="utf-8"))))
+        rows = chart.eval_on_selector_all(".chart-data tbody tr", "all => all.length")
+        head = chart.eval_on_selector_all(".chart-data th", "all => all.map((e) => e.firstChild.data.trim())")
+        text = seen.page.evaluate("csvOf", chart)
+        table = list(csv.reader(io.StringIO(text)))
         assert len(table) > 1 and {len(row) for row in table} == {len(table[0])}, f"{name}: ragged or empty CSV"
         if "explorer" in chart.get_attribute("class"):
-            assert rows and table[0] == ["trace", "x", "y", "z"]
+            assert rows and table[0] == ["trace", "x", "y", "z"], name
             continue
         assert table[0] == head
-        assert len(rows) == min(len(table) - 1, 100), f"{name}: {len(rows)} rows shown, {len(table) - 1} in the CSV"
+        assert rows == min(len(table) - 1, 100), f"{name}: {rows} rows shown, {len(table) - 1} in the CSV"
         assert f"({len(table) - 1} rows)" in chart.query_selector(".chart-data summary").text_content()
+    button = seen.page.query_selector(".chart-csv")
+    if button:
+        with seen.page.expect_download() as download:
+            button.click()
+        assert download.value.path().read_bytes().decode() == seen.page.evaluate(
+            "csvOf", seen.page.query_selector(".chart:has(.chart-csv)")
+        )
 
 
 def check_pictures(page):
@@ -359,6 +359,25 @@ def check_pictures(page):
 
 
 # ---- explorers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=EXPLORERS)
+def explored(request, lasting_visit):
+    """A page with explorers: its name and a visit to it."""
+    return request.param, opened(lasting_visit, request.param)
+
+
+def put(page, chart, positions):
+    """Set the controls of an explorer and wait until it has answered."""
+    page.evaluate("([chart, to]) => put(chart, to)", [chart, positions])
+
+
+def fresh(page):
+    """Name, spec and element of each explorer of a page, alive and at its first setting."""
+    for name, spec in explorers(page):
+        chart = explorer(page, name)
+        put(page, chart, [c["start"] for c in spec["controls"]])
+        yield name, spec, chart
 
 
 def top(control):
@@ -380,12 +399,10 @@ def assert_alike(got, wanted, where):
     assert not far, f"{where}: {len(far)} marks moved, such as {far[0]}"
 
 
-@pytest.mark.parametrize("page", EXPLORERS)
-def test_every_control_answers_the_keyboard(visit, page):
-    seen = opened(visit, page)
+def test_every_control_answers_the_keyboard(explored):
+    page, seen = explored
     rng = random.Random(page)
-    for name, spec in explorers(seen.page):
-        chart = explorer(seen.page, name)
+    for name, spec, chart in fresh(seen.page):
         inputs = chart.query_selector_all(".control input, .control select")
         assert len(inputs) == len(spec["controls"]) > 0
         drawings = set()
@@ -393,8 +410,7 @@ def test_every_control_answers_the_keyboard(visit, page):
         def press(key, at, name=name, chart=chart, inputs=inputs, drawings=drawings):
             inputs[at].focus()
             seen.page.keyboard.press(key)
-            seen.page.evaluate("frames2()")
-            now = seen.page.evaluate("look", chart)
+            now = seen.page.evaluate("async (chart) => { await frames2(); return look(chart); }", chart)
             drawings.add(now["drawn"])
             assert now["heard"][at] == now["shown"][at], f"{name}: says {now['heard'][at]}, shows {now['shown'][at]}"
             return now
@@ -405,7 +421,7 @@ def test_every_control_answers_the_keyboard(visit, page):
             for attempt in range(6):
                 if attempt:
                     to = [rng.randint(0, top(c)) for c in spec["controls"]]
-                    seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, to])
+                    put(seen.page, chart, to)
                 if control["kind"] == "slider":
                     low = press("Home", at)
                     up = press("ArrowRight", at)
@@ -423,22 +439,20 @@ def test_every_control_answers_the_keyboard(visit, page):
                 if works:
                     break
             assert works, f"{who}: chart, numbers or sentence stay as they are"
-            seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, [c["start"] for c in spec["controls"]]])
+            put(seen.page, chart, [c["start"] for c in spec["controls"]])
         assert len(drawings) > 2, f"{name}: the chart stays as it is"
     seen.assert_clean()
 
 
-@pytest.mark.parametrize("page", EXPLORERS)
-def test_setting_is_announced_linked_and_reset(visit, page):
-    seen, other = opened(visit, page), None
+def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explored, visit):
+    (page, seen), other = explored, None
     rng = random.Random(page)
-    for name, spec in explorers(seen.page):
-        chart = explorer(seen.page, name)
-        start = seen.page.evaluate("look", chart)
+    for name, spec, chart in fresh(seen.page):
+        start = seen.page.evaluate("closely", chart)
         assert start["at"] == [c["start"] for c in spec["controls"]]
         to = [rng.choice([p for p in range(top(c) + 1) if p != c["start"]]) for c in spec["controls"]]
-        seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, to])
-        there = seen.page.evaluate("look", chart)
+        put(seen.page, chart, to)
+        there = seen.page.evaluate("closely", chart)
         assert there["at"] == to
         status = chart.query_selector("[role=status]")
         said = "([status, says]) => status.textContent === says"
@@ -446,6 +460,10 @@ def test_setting_is_announced_linked_and_reset(visit, page):
         link = chart.query_selector(".explorer-link").evaluate("a => a.hash")
         if not other:  # the first link opens the page, the next ones arrive in it
             other = opened(visit, f"{page}{link}")
+            for theme in ("dark", "light"):
+                seen.page.emulate_media(color_scheme=theme)
+                seen.page.evaluate("frames2()")
+                assert_alike(seen.page.evaluate("closely", chart), there, f"{name}, {theme}")
         else:
             other.page.evaluate("(link) => (location.hash = link)", link)
         other.page.evaluate("frames2()")
@@ -453,10 +471,10 @@ def test_setting_is_announced_linked_and_reset(visit, page):
         assert other.page.query_selector(f"#{name}").evaluate(in_view), f"{link} does not lead to the explorer"
         twin = explorer(other.page, name)
         other.page.evaluate("frames2()")
-        assert_alike(other.page.evaluate("look", twin), there, link)
+        assert_alike(other.page.evaluate("closely", twin), there, link)
         chart.query_selector(".explorer-reset").click()
         seen.page.evaluate("frames2()")
-        assert_alike(seen.page.evaluate("look", chart), start, f"{name} after Reset")
+        assert_alike(seen.page.evaluate("closely", chart), start, f"{name} after Reset")
     other.assert_clean()
     seen.assert_clean()
 
@@ -464,13 +482,12 @@ def test_setting_is_announced_linked_and_reset(visit, page):
 EXTREMES, RANDOM = 32, 30
 
 
-@pytest.mark.parametrize("page", EXPLORERS)
-def test_no_setting_gives_an_empty_chart_or_a_missing_number(visit, page):
-    seen = opened(visit, page)
+def test_no_setting_gives_an_empty_chart_or_a_missing_number(explored):
+    page, seen = explored
     rng = random.Random(page)
     bad = []
-    for name, spec in explorers(seen.page):
-        chart, controls = explorer(seen.page, name), spec["controls"]
+    for name, spec, chart in fresh(seen.page):
+        controls = spec["controls"]
         ends = [range(top(c) + 1) if c["kind"] == "choice" else (0, top(c)) for c in controls]
         corners = list(itertools.product(*ends))
         states = rng.sample(corners, min(EXTREMES, len(corners)))

@@ -22,7 +22,8 @@ from aistack.trace import BINARY, FOLDS, UNARY, take, trace
 
 pytestmark = pytest.mark.browser
 
-POINTS, BATCH, RTOL = 1000, 100, 1e-9
+BATCH, RTOL = 100, 1e-9
+FEW, MANY = 300, 1000  # settings that are compared; many where an explorer has eight controls or more
 NOTEBOOKS = [p for p in notebooks(ROOT) if "explore(" in (ROOT / p).read_text(encoding="utf-8")] or [None]
 
 # In the page: results as one row of floats and the texts, for a batch of positions.
@@ -107,19 +108,19 @@ def state_at(explorer, positions):
 
 
 def positions_of(spec):
-    """Every stop of a grid; for a graph the corners and random points, 1,000 in all."""
+    """Every stop of a grid; for a graph corners and random points, as many as `FEW` or `MANY` say."""
     tops = [c["count"] if c["kind"] == "slider" else len(c["options"]) - 1 for c in spec["controls"]]
     if "grid" in spec:
         return [list(p) for p in itertools.product(*(range(t + 1) for t in tops))]
-    rng = random.Random(spec["name"])
+    rng, points = random.Random(spec["name"]), FEW if len(tops) < 8 else MANY
     corners = list(itertools.product(*({0, t} for t in tops)))
-    chosen = [[c["start"] for c in spec["controls"]], *rng.sample(corners, min(len(corners), POINTS // 4))]
+    chosen = [[c["start"] for c in spec["controls"]], *rng.sample(corners, min(len(corners), points // 4))]
     start = chosen[0]
     for i, control in enumerate(spec["controls"]):
         if control["kind"] == "choice":
             chosen += [[*start[:i], at, *start[i + 1 :]] for at in range(tops[i] + 1)]
     chosen = [list(p) for p in chosen]
-    return chosen + [[rng.randint(0, t) for t in tops] for _ in range(POINTS - len(chosen))]
+    return chosen + [[rng.randint(0, t) for t in tops] for _ in range(points - len(chosen))]
 
 
 def nudged(explorer, state):

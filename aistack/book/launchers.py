@@ -43,7 +43,7 @@ class Launchers(SphinxDirective):
         whole = f'<a href="{escape(place.binder(WELCOME))}">Binder<span class="hidden"> the whole course</span></a>'
         rows = f"<tr><th>The whole course</th><td>{whole}</td><td></td></tr>\n" if place.binder(WELCOME) else ""
         rest = {p for p in there if p.startswith("exercises/")}
-        for path in (p for p in there if p not in rest):
+        for path in [p for p in there if p not in rest]:
             slug = PurePosixPath(path).stem
             name = titles.get(slug, slug.replace("-", " ").capitalize())
             page = path.removesuffix(".ipynb")
