@@ -24,7 +24,6 @@ EXCEPTIONS = {
     "pcie5-x16-63": ({16, 128, 130}, "lanes and line code of the standard"),
     "ib-hdr-200": ({256, 257, 514, 544}, "line code and error correction of the standard"),
     "ib-fdr-56": ({64, 66}, "line code of the standard"),
-    "colossus-850ns": ({5}, "switches on the longest path of a three-tier tree"),
     "fat-tree-32768": ({64}, "the number of ports is the statement"),
     "clos-96-for-8000": ({64}, "the number of ports is the statement"),
     "ring-allreduce-2x": ({1024}, "a large number of accelerators, to see the limit"),

@@ -1,8 +1,10 @@
 """Notebooks follow the chapter template, carry no outputs, and their prose states no number that nothing holds."""
 
+import ast
 import csv
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from aistack import data
+from aistack import data, units
 from aistack.book.execute import executed, notebooks
 from aistack.claims import claims
 
@@ -104,6 +106,8 @@ def test_bootstrap_names_the_configured_repository():
         assert len(boot) == 1 and f"git+{url}@" in boot[0], path
 
 
+#: Pure conversions that pages name: cubic feet a minute in a cubic metre a second, operations in a petaFLOP/s-day, without its powers of ten.
+CONVERSIONS = (60 / 0.3048**3, units.DAY / 1e4)
 NUMBER = re.compile(r"(?<![\w.,/^_-])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![\w]|[.,]\d)")
 
 
@@ -114,10 +118,11 @@ def numbers(text):
     ]
 
 
-def known_numbers(path):
-    """What the data, the claims, and this notebook's code and outputs hold."""
-    pool = []
-    for name in data.table_names():
+@cache
+def held():
+    """Every number in the data and the claims, but for the tables that hold the course's own words."""
+    pool = list(CONVERSIONS)
+    for name in set(data.table_names()) - {"course_text", "course_glossary", "course_questions"}:
         with (data.data_dir() / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
             for row in csv.reader(stream):
                 pool += numbers(" ".join(row))
@@ -126,11 +131,31 @@ def known_numbers(path):
             value = one.computed(which)
             if value is not None and not isinstance(value, bool):
                 pool += value
+    return np.unique(np.abs(pool))
+
+
+def known_numbers(path):
+    """What the data, the claims, and this notebook's code and outputs hold."""
+    pool = []
     for cell in executed(ROOT, path).cells:
         if cell.cell_type == "code":
             pool += numbers(cell.source)
             pool += numbers(json.dumps(cell.outputs))
-    return np.unique(np.abs(pool))
+    return np.union1d(held(), np.abs(pool))
+
+
+def captions(path):
+    """What is typed into titles, summaries, questions and answers, without the numbers put in, and the numbers in the code."""
+    typed, pool = [], []
+    for cell in read(path).cells:
+        if cell.cell_type == "code" and "bootstrap" not in tags(cell):
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+                    pool.append(abs(node.value))
+                elif isinstance(node, ast.keyword) and node.arg in ("title", "summary", "question", "says"):
+                    texts = (n.value for n in ast.walk(node.value) if isinstance(n, ast.Constant))
+                    typed += [re.sub(r"\{[^}]*\}", " ", t) for t in texts if isinstance(t, str)]
+    return typed, np.union1d(held(), pool)
 
 
 def stands(text, decimals, pool):
@@ -145,22 +170,34 @@ def stands(text, decimals, pool):
     return False
 
 
+def unheld(text, pool):
+    """The numbers above 20 in a text, years left out, that the pool does not hold, each with the words around it."""
+    unknown = []
+    for match in NUMBER.finditer(text):
+        whole, part = match[1].replace(",", ""), match[2] or ""
+        if not part and (int(whole) <= 20 or 1900 <= int(whole) <= 2100):
+            continue
+        if not stands(whole + part, len(part[1:]) if part else 0, pool):
+            unknown.append(f"{match[0]}: …{' '.join(text[max(0, match.start() - 50) : match.end() + 30].split())}…")
+    return unknown
+
+
 @pytest.mark.parametrize("path", TAUGHT, ids=str)
 def test_prose_numbers_are_held_by_data_claims_or_outputs(path):
     pool = known_numbers(path)
-    unknown = []
-    for cell in read(path).cells:
-        if cell.cell_type != "markdown":
-            continue
-        for match in NUMBER.finditer(prose(cell.source)):
-            whole, part = match[1].replace(",", ""), match[2] or ""
-            value = float(whole + part)
-            if not part and (value <= 20 or 1900 <= value <= 2100):
-                continue
-            if not stands(whole + part, len(part[1:]) if part else 0, pool):
-                around = prose(cell.source)[max(0, match.start() - 50) : match.end() + 30]
-                unknown.append(f"{match[0]}: …{' '.join(around.split())}…")
-    assert not unknown, "\n".join(unknown)
+    texts = [prose(cell.source) for cell in read(path).cells if cell.cell_type == "markdown"]
+    assert [n for text in texts for n in unheld(text, pool)] == []
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=str)
+def test_numbers_typed_into_captions_are_held_by_data_claims_or_code(path):
+    typed, pool = captions(path)
+    assert [n for text in typed for n in unheld(text, pool)] == []
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("reference/*.md")], ids=lambda p: p.name)
+def test_numbers_on_pages_are_held_by_data_or_claims(path):
+    assert unheld(prose(path.read_text(encoding="utf-8")), held()) == []
 
 
 def test_a_number_that_nothing_holds_is_found():

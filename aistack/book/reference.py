@@ -17,6 +17,9 @@ from urllib.parse import quote
 import pandas as pd
 import plotly.graph_objects as go
 from docutils import nodes
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting.alpha import Style
+from pybtex.style.template import optional, sentence, words
 from sphinx.util.docutils import SphinxDirective
 
 from aistack import charts, data, shelf
@@ -169,7 +172,10 @@ def _entry(resource: dict, old: set[str], licence: str, up: str) -> str:
     span = f", as of {dates[0]}{f' to {dates[-1]}' if dates[-1] != dates[0] else ''}" if dates else ""
     aged = [s for s in sources if s in old]
     review = f' <strong class="doubt">{len(aged)} of its sources are due for review.</strong>' if aged else ""
-    listed = "".join(f"<li>{_source(s)}</li>" for s in sources)
+    notes = {
+        s["source_id"]: f' <span class="muted">{escape(s["note"])}</span>' for s in data.sources(sources) if s["note"]
+    }
+    listed = "".join(f"<li>{_source(s)}{notes.get(s, '')}</li>" for s in sources)
     cited = (
         f"<details><summary>{'1 source' if len(sources) == 1 else f'{len(sources)} sources'}</summary><ul>{listed}</ul></details>"
         if sources
@@ -314,6 +320,23 @@ def _copy_data(app, exception):
         shutil.copytree(data.data_dir(), place)
 
 
+class Checked(Style):
+    """The usual style of references, each of which ends with what was seen of the work."""
+
+    def format_web_refs(self, e):
+        """Return the addresses, and whether the work was opened or only found listed, and when."""
+        addresses = sentence[
+            optional[self.format_url(e)], optional[self.format_eprint(e)], optional[self.format_doi(e)]
+        ]
+        state, _, day = e.fields["checked"].partition(" ")
+        seen = {
+            "opened": f"Opened {e.fields.get('urldate')}",
+            "listed": f"Not opened, found listed {day}",
+            "not": "Not opened",
+        }
+        return words[addresses, sentence[seen[state]]]
+
+
 def setup_reference(app) -> None:
     """Register the directives of the reference shelf.
 
@@ -323,6 +346,7 @@ def setup_reference(app) -> None:
         The application that builds the book.
     """
     app.add_object_type("claim", "claim", objname="claim")
+    register_plugin("pybtex.style.formatting", "checked", Checked)
     for name, directive in (("timeline", Timeline), ("careers", Careers), ("players", Players), ("catalogue", Catalogue),
                             ("ledger", Claims), ("status", Status)):  # fmt: skip
         app.add_directive(name, directive)
