@@ -1,6 +1,6 @@
 """Measure the book: explorers, pages, Lighthouse, import, grading, builds, tests.
 
-``python tests/bench.py`` prints Markdown tables; ``--write`` also keeps the worst of each in ``reference/measured.json``,
+``python tests/bench.py`` prints Markdown tables; ``--write`` also keeps the worst of each in ``reference/bench.json``,
 which the book shows on its page of the build.
 """
 
@@ -232,7 +232,7 @@ def main():
         "parts", nargs="*", choices=[*parts, []], help="what to measure; everything if nothing is named"
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of Lighthouse a page")
-    parser.add_argument("--write", action="store_true", help="keep the figures in reference/measured.json")
+    parser.add_argument("--write", action="store_true", help="keep the figures in reference/bench.json")
     options = parser.parse_args()
     asked = options.parts or parts
     if not pages():
@@ -286,7 +286,7 @@ def main():
         for what, wall, used in table("Tests: seconds", ["tests", "wall", "processor"], test_rows()):
             found[f"Tests, {what} (s)"] = f"{wall}, {used} of processor", ""
     if options.write:
-        place = ROOT / "reference" / "measured.json"
+        place = ROOT / "reference" / "bench.json"
         kept = json.loads(place.read_text(encoding="utf-8"))["figures"] if place.exists() else {}
         kept |= {name: [value, bar, date.today().isoformat()] for name, (value, bar) in found.items()}
         place.write_text(json.dumps({"machine": machine, "figures": kept}, indent=1) + "\n", encoding="utf-8")

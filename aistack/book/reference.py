@@ -286,7 +286,7 @@ class Status(SphinxDirective):
         times = [(path, f"{run['seconds']:.1f}", f"{run['peak_mb']}") for path, run in sorted(runs.items())]
         return _raw(
             _table(["what", "which"], facts, "This build") + _table(["notebook", "seconds", "peak memory (MB)"], times, "Notebooks, as they ran for this build")
-            + self.measured(root / "reference" / "measured.json")
+            + self.measured(root / "reference" / "bench.json")
         )  # fmt: skip
 
     def measured(self, path):
