@@ -41,6 +41,11 @@ def _plain(text: str) -> str:
     return escape(re.sub(r"[*`$]", "", text))
 
 
+def _lines(items) -> str:
+    """Return HTML with a paragraph an item, which leaves room between links for a finger."""
+    return "".join(f"<p>{item}</p>" for item in items)
+
+
 class _FromChapters(SphinxDirective):
     def chapters(self):
         """Return (layer, whether its chapter is in the book) from the bottom up."""
@@ -64,11 +69,10 @@ class Syllabus(_FromChapters):
         rows = []
         for week in range(weeks):
             part = found[week * each : (week + 1) * each]
-            names = "<br>".join(f'<a href="chapters/{x.slug}.html">{x.layer} {escape(x.title)}</a>' for x, _ in part)
-            asks = "<br>".join(escape(x.question) for x, _ in part)
-            due = "<br>".join(
-                f"{x.slug[:2]} {escape(x.title)}" for x, _ in found[(week - 1) * each : week * each] if week
-            )
+            names = _lines(f'<a href="chapters/{x.slug}.html">{x.layer} {escape(x.title)}</a>' for x, _ in part)
+            asks = _lines(escape(x.question) for x, _ in part)
+            before = found[(week - 1) * each : week * each] if week else []
+            due = _lines(f"{x.layer} {escape(x.title)}" for x, _ in before)
             rows.append(f"<tr><td>{week + 1}</td><td>{names}</td><td>{asks}</td><td>{due or 'none'}</td></tr>")
         head = "".join(f'<th scope="col">{h}</th>' for h in ("Week", "Chapter", "Question", "Assignment due"))
         table = f"<table><caption>{weeks} weeks</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -84,9 +88,10 @@ class Objectives(_FromChapters):
         for layer, path in self.chapters():
             items, minutes = objectives_of(path)
             listed = "".join(f"<li>{_plain(item)}</li>" for item in items)
-            time = f" ({minutes} minutes)" if minutes else ""
+            time = f", {minutes} minutes" if minutes else ""
+            read = f'<p><a href="chapters/{layer.slug}.html">Read the chapter</a>{time}</p>'
             parts.append(
-                f'<details><summary><a href="chapters/{layer.slug}.html">{layer.layer} {escape(layer.title)}</a>{time}</summary><ul>{listed}</ul></details>'
+                f"<details><summary>{layer.layer} {escape(layer.title)}</summary><ul>{listed}</ul>{read}</details>"
             )
         return [nodes.raw("", "".join(parts), format="html")]
 
