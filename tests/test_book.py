@@ -479,6 +479,22 @@ def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explo
     seen.assert_clean()
 
 
+def test_answer_stays_in_sight_while_a_control_is_moved_on_a_phone(visit):
+    many = {p: max(len(e.select(".control")) for e in soup(p).select(".explorer")) for p in EXPLORERS if p}
+    seen = opened(visit, max(many, key=many.get), "phone")
+    name, spec = max(explorers(seen.page), key=lambda e: len(e[1]["controls"]))
+    chart = explorer(seen.page, name)
+    seen.page.evaluate("([chart, to]) => put(chart, to)", [chart, [top(c) for c in spec["controls"]]])
+    sight = """(chart) => {
+      const control = chart.querySelector(".control :is(input, select)");
+      control.scrollIntoView({ block: "center" });
+      const [hand, answer] = [control, chart.querySelector(".explorer-says")].map((e) => e.getBoundingClientRect());
+      return hand.bottom < answer.top && answer.bottom <= innerHeight;
+    }"""
+    assert seen.page.evaluate(sight, chart), f"{name}: the answer is off the screen"
+    seen.assert_clean()
+
+
 EXTREMES, RANDOM = 32, 30
 
 

@@ -17,6 +17,7 @@ __all__ = ["ChartNode", "Mime", "setup_charts"]
 
 ROWS_SHOWN = 100
 SOURCES_SHOWN = 3
+PUBLISHERS_SHOWN = 6
 
 
 class ChartNode(nodes.General, nodes.Element):
@@ -74,7 +75,10 @@ def _foot(payload: dict, csv_link: str) -> str:
     if len(links) <= SOURCES_SHOWN:
         sources = f'<p class="chart-sources">Sources: {"; ".join(links)}.</p>'
     else:
-        names = ", ".join(dict.fromkeys(s["publisher"] for s in payload["sources"]))
+        names = list(dict.fromkeys(s["publisher"] for s in payload["sources"]))
+        if len(names) > PUBLISHERS_SHOWN + 1:
+            names[PUBLISHERS_SHOWN:] = [f"{len(names) - PUBLISHERS_SHOWN} others"]
+        names = ", ".join(names)
         items = "".join(f"<li>{link}</li>" for link in links)
         sources = f'<details class="chart-sources"><summary>{len(links)} sources: {escape(names)}</summary><ul>{items}</ul></details>'
     return (
