@@ -163,20 +163,19 @@ class ContiguousCache:
         return self.pieces[key][2]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Running:
     """A request in the batch, and how far it is."""
 
     number: int
     request: Request
     to_read: int  # tokens of prompt (and, after an eviction, of answer) still to pass through the model
+    to_write: int  # tokens of the answer still to come
+    ends_with: int  # tokens of prompt and answer
+    reserved: int = 0  # tokens that its share of the cache could hold
     cached: int = 0
     generated: int = 0
     last_s: float = 0.0
-
-    @property
-    def done(self) -> bool:
-        return self.generated >= self.request.output_tokens
 
 
 @dataclass(frozen=True)
@@ -289,7 +288,9 @@ def serve(requests, machine, cache, batching="continuous", batch_limit=256, chun
     at_least_one(batch_limit=batch_limit, chunk_tokens=chunk_tokens or 1)
     require(len(requests) > 0, "requests must not be empty")
     order = sorted(range(len(requests)), key=lambda i: (requests[i].arrival_s, i))
-    to_come = deque(_Running(i, requests[i], requests[i].prompt_tokens) for i in order)
+    to_come = deque(
+        _Running(i, r, r.prompt_tokens, r.output_tokens, r.final_tokens) for i, r in ((i, requests[i]) for i in order)
+    )
     queue, running = deque(), []
     first, finish = np.full(len(requests), np.nan), np.full(len(requests), np.nan)
     gaps, passes, evictions, clock = [], [], 0, 0.0
@@ -303,6 +304,7 @@ def serve(requests, machine, cache, batching="continuous", batch_limit=256, chun
                 if not cache.admit(one.number, one.request, one.to_read):
                     require(len(running) > 0, f"request {one.number} alone does not fit into the cache")
                     break
+                one.reserved = cache.reserved_for(one.number)
                 running.append(queue.popleft())
         if not running:
             clock = to_come[0].request.arrival_s
@@ -310,19 +312,20 @@ def serve(requests, machine, cache, batching="continuous", batch_limit=256, chun
 
         # who takes part: one token for each answer under way, and prompts as far as the chunk allows
         room = chunk_tokens or np.inf
-        reading = {}
-        for one in list(running):
-            if one not in running:
-                continue  # evicted below
+        reading, decoding, cached, place = {}, 0, 0, 0
+        while place < len(running):  # the last ones may be evicted on the way
+            one = running[place]
+            place += 1
             if one.to_read:
                 reading[one.number] = int(min(one.to_read, room))
                 room -= reading[one.number]
+                cached += one.cached
                 continue
-            while not one.done and not cache.grow(one.number, one.cached + 1):
+            while one.to_write and one.cached >= one.reserved and not cache.grow(one.number, one.cached + 1):
                 last = running.pop()
                 cache.release(last.number)
                 require(last is not one or running, f"request {one.number} alone does not fit into the cache")
-                if last.done:  # of a static batch: its memory is needed, its answer complete
+                if not last.to_write:  # of a static batch: its memory is needed, its answer complete
                     finish[last.number] = clock
                 else:
                     evictions += 1
@@ -330,41 +333,46 @@ def serve(requests, machine, cache, batching="continuous", batch_limit=256, chun
                     queue.appendleft(last)
                 if last is one:
                     break
+            else:  # in a static batch the places of the finished take part too
+                if one.cached >= one.reserved:
+                    one.reserved = cache.reserved_for(one.number)
+                decoding += 1
+                cached += one.cached
 
-        decoding = [one for one in running if not one.to_read]  # in a static batch also places of the finished
-        new = sum(reading.values()) + len(decoding)
-        seconds = machine.pass_s(new, sum(one.cached for one in running))
+        new = sum(reading.values()) + decoding
+        seconds = machine.pass_s(new, cached)
         clock += seconds
+        states = future = never = finished = 0
         for one in running:
             if one.to_read:
-                read = reading.get(one.number, 0)
+                read = reading[one.number]
                 one.cached += read
                 one.to_read -= read
-                if one.to_read or not read:
-                    continue
-            elif not one.done:
-                one.cached += 1
+                writes = read and not one.to_read
             else:
-                continue
-            if one.generated:
-                gaps.append(clock - one.last_s)
-            else:
-                first[one.number] = clock
-            one.generated += 1
-            one.last_s = clock
-        states = future = never = 0
-        for one in running:
-            reserved = cache.reserved_for(one.number)
-            coming = max(min(one.request.final_tokens, reserved) - one.cached, 0)
-            states, future, never = states + one.cached, future + coming, never + reserved - one.cached - coming
+                one.cached += one.to_write > 0
+                writes = one.to_write
+            if writes:
+                if one.generated:
+                    gaps.append(clock - one.last_s)
+                else:
+                    first[one.number] = clock
+                one.generated += 1
+                one.to_write -= 1
+                one.last_s = clock
+            coming = max(min(one.ends_with, one.reserved) - one.cached, 0)
+            states += one.cached
+            future += coming
+            never += one.reserved - one.cached - coming
+            finished += not one.to_write
         passes.append((seconds, len(running), new, len(queue), states, future, never))
-        leaving = [one for one in running if one.done]
-        if batching == "static" and len(leaving) < len(running):
+        if not finished or (batching == "static" and finished < len(running)):
             continue
-        for one in leaving:
-            cache.release(one.number)
-            finish[one.number] = clock
-        running = [one for one in running if not one.done]
+        for one in running:
+            if not one.to_write:
+                cache.release(one.number)
+                finish[one.number] = clock
+        running = [one for one in running if one.to_write]
 
     columns = np.array(passes).T
     shares = columns[4:] / cache.capacity_tokens

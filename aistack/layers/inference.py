@@ -658,9 +658,14 @@ def gptq(weights, inputs, bits, damping=0.01):
     hessian = inputs.T @ inputs
     hessian[np.diag_indices_from(hessian)] += damping * np.mean(np.diag(hessian))
     factor = np.linalg.cholesky(np.linalg.inv(hessian)).T  # upper triangular
-    for i in range(weights.shape[1]):
-        kept = np.clip(np.rint(weights[:, i] / scale), -top, top) * scale
-        error = (weights[:, i] - kept) / factor[i, i]
-        weights[:, i + 1 :] -= np.outer(error, factor[i, i + 1 :])
-        weights[:, i] = kept
-    return weights
+    columns = np.ascontiguousarray(weights.T)  # one input after the other
+    for start in range(0, len(columns), 64):  # what later blocks take over, they take over from the whole block at once
+        stop = min(start + 64, len(columns))
+        errors = np.empty((stop - start, len(scale)))
+        for i in range(start, stop):
+            kept = np.clip(np.rint(columns[i] / scale), -top, top) * scale
+            errors[i - start] = error = (columns[i] - kept) / factor[i, i]
+            columns[i + 1 : stop] -= np.outer(factor[i, i + 1 : stop], error)
+            columns[i] = kept
+        columns[stop:] -= factor[start:stop, stop:].T @ errors
+    return np.ascontiguousarray(columns.T)
