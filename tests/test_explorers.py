@@ -1,25 +1,21 @@
 """The page computes what Python computes: every explorer, every operation, every number as text."""
 
-import ast
-import asyncio
 import base64
-import contextlib
-import io
 import itertools
 import json
 import os
+import pickle
 import random
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
 
-import nbformat
 import numpy as np
 import pytest
 from site_server import ROOT, soup
 
 from aistack import charts, explore
-from aistack.book.execute import notebooks
+from aistack.book.execute import explorers_file, notebooks
 from aistack.explore import Choice, substitute
 from aistack.formats import fill, number_text
 from aistack.trace import BINARY, FOLDS, UNARY, take, trace
@@ -73,27 +69,9 @@ def built(path):
 
 
 def made(path):
-    """Explorers that a notebook makes when its code runs in this process: name -> Explorer."""
-    found, real = {}, explore.explore
-
-    def collect(*args, **kwargs):
-        one = real(*args, **kwargs)
-        found[one.name] = one
-        return one
-
-    os.environ.pop("AISTACK_BOOK", None)
-    os.environ["MPLBACKEND"] = "Agg"
-    os.chdir((ROOT / path).parent)
-    explore.explore = collect
-    namespace = {"__name__": "__main__"}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for cell in nbformat.read(ROOT / path, as_version=4).cells:
-            if cell.cell_type == "code" and "bootstrap" not in cell.metadata.get("tags", []):
-                code = compile(cell.source, f"{path} {cell.get('id', '')}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-                waiting = eval(code, namespace)  # a coroutine where the cell awaits something, as ipykernel runs it
-                if waiting is not None:
-                    asyncio.run(waiting)
-    return found
+    """Explorers that a notebook made when the book was built: name -> Explorer."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    return pickle.loads(explorers_file(ROOT, path).read_bytes())
 
 
 def ask(page, spec, positions):
@@ -197,7 +175,7 @@ def compare(explorer, spec, results, texts, positions):
 
 
 def part(path, answers):
-    """Where the explorers of a notebook, run in this process, differ from what the page answered, in words."""
+    """Where the explorers of a notebook differ from what the page answered, in words."""
     python = made(path)
     if set(answers) != set(python):
         return ["the built page has other explorers than the notebook: run make book"]

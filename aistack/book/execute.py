@@ -11,11 +11,12 @@ import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
-__all__ = ["cache_folder", "execute", "executed", "notebooks", "picture_folder"]
+__all__ = ["cache_folder", "execute", "executed", "explorers_file", "notebooks", "picture_folder"]
 
 INPUTS = ("aistack", "data", "requirements.lock")
 APART = (
@@ -64,6 +65,25 @@ def picture_folder(root: Path) -> Path:
     return root / "_build" / ".pictures"
 
 
+def explorers_file(root: Path, path: Path) -> Path:
+    """Return the file in the cache that keeps the explorers of the notebook at `path` as Python objects.
+
+    :mod:`pickle` reads them, in a process of its own where libraries matter; tests hold the page against them without another run.
+    """
+    import nbformat
+
+    cells = nbformat.read(root / path, as_version=4).cells
+    code = "\0".join(cell.source for cell in cells if cell.cell_type == "code")
+    return cache_folder(root) / "explorers" / f"{path.stem}-{hashlib.sha256(code.encode()).hexdigest()[:16]}.pickle"
+
+
+KEEP = """
+import dataclasses, gc, pathlib, cloudpickle, aistack.explore
+kept = [e for e in gc.get_objects() if type(e) is aistack.explore.Explorer]
+pathlib.Path({place!r}).write_bytes(cloudpickle.dumps({{e.name: dataclasses.replace(e, emitted=None) for e in kept}}))
+"""
+
+
 def _draw(root: Path, notebook) -> None:
     """Draw the charts of an executed notebook, so that the build finds their pictures ready."""
     from aistack import charts
@@ -83,6 +103,9 @@ def _run(root: Path, path: Path, timeout: int):
 
     os.environ["AISTACK_BOOK"] = "1"
     notebook = nbformat.read(root / path, as_version=4)
+    explorers = explorers_file(root, path)
+    explorers.parent.mkdir(parents=True, exist_ok=True)
+    notebook.cells.append(nbformat.v4.new_code_cell(KEEP.format(place=str(explorers))))
     memory = {}
 
     def measure(**_):
@@ -98,6 +121,7 @@ def _run(root: Path, path: Path, timeout: int):
     )  # fmt: skip
     began = time.perf_counter()
     client.execute()
+    notebook.cells.pop()
     meant = {"raises-exception"}  # an error in a display hook stops nothing by itself
     for output in (
         o for c in notebook.cells if not meant & set(c.metadata.get("tags", [])) for o in c.get("outputs", [])
@@ -130,10 +154,11 @@ def execute(root: Path, timeout: int = 180) -> int:
     cache = get_cache(folder)
     todo = []
     for path in notebooks(root):
-        try:
+        with suppress(KeyError):
             cache.match_cache_notebook(nbformat.read(root / path, as_version=4))
-        except KeyError:
-            todo.append(path)
+            if explorers_file(root, path).exists():
+                continue
+        todo.append(path)
     failed, record = [], folder / "runs.json"
     runs = json.loads(record.read_text()) if record.exists() else {}
     with ProcessPoolExecutor(max_workers=min(len(todo), os.cpu_count() or 1) or 1) as pool:

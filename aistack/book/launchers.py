@@ -1,5 +1,6 @@
 """The page that lists every notebook with the places that run it; and the exercises' notebooks, for readers to download."""
 
+import re
 import shutil
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -41,7 +42,8 @@ class Launchers(SphinxDirective):
 
         whole = f'<a href="{escape(place.binder(WELCOME))}">Binder<span class="hidden"> the whole course</span></a>'
         rows = f"<tr><th>The whole course</th><td>{whole}</td><td></td></tr>\n" if place.binder(WELCOME) else ""
-        for path in (p for p in there if not p.startswith("exercises/")):
+        rest = {p for p in there if p.startswith("exercises/")}
+        for path in (p for p in there if p not in rest):
             slug = PurePosixPath(path).stem
             name = titles.get(slug, slug.replace("-", " ").capitalize())
             page = path.removesuffix(".ipynb")
@@ -50,6 +52,10 @@ class Launchers(SphinxDirective):
                 title = f'<a href="{up}{page}.html">{title}</a>'
             cells = (links(path, f"chapter {name}"), links(exercise(path), f"exercise {name}"))
             rows += f'<tr id="{slug}"><th>{title}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+            rest.discard(exercise(path))
+        for path in sorted(rest):
+            name = re.sub(r"^\d+-", "", PurePosixPath(path).stem).replace("-", " ").capitalize()
+            rows += f"<tr><th>{escape(name)}</th><td></td><td>{links(path, f'exercise {name}')}</td></tr>\n"
         head = "<thead><tr><th>Layer</th><th>Chapter</th><th>Exercise</th></tr></thead>"
         table = f'<table><caption class="hidden">Every notebook and where it runs</caption>{head}<tbody>{rows}</tbody></table>'
         return [nodes.raw("", table, format="html")]
