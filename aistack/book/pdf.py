@@ -294,7 +294,7 @@ def main() -> int:
 
     root = Path.cwd()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=sys.argv[1], args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=sys.argv[1])
         try:
             path = root / "_build" / "pdf" / "sand-to-tokens.pdf"
             count = write_pdf(browser, root / "_build" / "html", reading_order(root), path)
