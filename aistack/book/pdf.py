@@ -125,17 +125,17 @@ def _unfold(main):
         details.name = "div"
         if "chart-sources" in details.get("class", []):
             items = [item.decode_contents() for item in details.select("li")]
-            details.replace_with(BeautifulSoup(f'<p class="chart-sources">Sources: {"; ".join(items)}.</p>', "html.parser"))
+            details.replace_with(
+                BeautifulSoup(f'<p class="chart-sources">Sources: {"; ".join(items)}.</p>', "html.parser")
+            )
 
 
-def _take_answers(soup, main, page) -> list:
+def _take_answers(soup, main) -> list:
     """Take the answers off a page, leave a link to where they will stand, and return them with their numbers."""
     taken = []
     for at, details in enumerate(main.select("details.dropdown"), 1):
-        before = details.find_previous_sibling("ol")
-        last = int(before.get("start", 1)) + len(before.find_all("li", recursive=False)) - 1 if before else at
         label = details.summary.get_text(strip=True)
-        name = f"{label} {last}" if label == "Answer" and before else label
+        name = f"{label} {at}" if label == "Answer" else label
         details.summary.decompose()
         answer = soup.new_tag("div", attrs={"class": "answer", "id": f"answer-{at}"})
         head = soup.new_tag("b")
@@ -189,7 +189,7 @@ def _leaf(site: Path, page: str, inside: set[str]) -> tuple[str, str, str]:
         if max((len(row.find_all(["td", "th"])) for row in table.select("tr")), default=0) > 7:
             table["class"] = [*table.get("class", []), "wide"]
     _unfold(main)
-    answers = _take_answers(soup, main, page)
+    answers = _take_answers(soup, main)
     addresses: dict[str, int] = {}
     for node in (main, *answers):
         _settle_links(soup, node, page, inside, addresses)
@@ -208,7 +208,7 @@ def _leaf(site: Path, page: str, inside: set[str]) -> tuple[str, str, str]:
 def _document(site: Path, parts, numbers: dict[str, int], leaves) -> str:
     """Return the book as one page of HTML; `numbers` are those of the sheets where pages begin."""
     style = "".join((site / "_static" / name).read_text(encoding="utf-8") for name in ("book.css", "charts.css"))
-    style = style.replace('url("math.woff2")', f'url("{(site / "_static" / "math.woff2").as_uri()}")')
+    style = style.replace('url("math.woff2")', f'url("{(site / "_static" / "math.woff2").resolve().as_uri()}")')
     title = BeautifulSoup((site / "index.html").read_text(encoding="utf-8"), "html.parser")
     name, about = title.title.get_text(), title.find("meta", attrs={"name": "description"})["content"]
 
@@ -280,7 +280,7 @@ def write_pdf(browser, site: Path, parts, path: Path) -> int:
     for _ in range(2):  # the second time with the numbers of the first in the contents
         source.write_text(_document(site, parts, numbers, leaves), encoding="utf-8")
         page = browser.new_page()
-        page.goto(source.as_uri())
+        page.goto(source.resolve().as_uri())
         made = page.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
         page.close()
         count, numbers = pages_of(made)
