@@ -280,7 +280,7 @@ def write_pdf(browser, site: Path, parts, path: Path) -> int:
     for _ in range(2):  # the second time with the numbers of the first in the contents
         source.write_text(_document(site, parts, numbers, leaves), encoding="utf-8")
         page = browser.new_page()
-        page.goto(source.resolve().as_uri())
+        page.goto(source.resolve().as_uri(), timeout=300_000)
         made = page.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
         page.close()
         count, numbers = pages_of(made)
