@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-environments lab bench lint clean lock new-chapter browser set-repository hub-links bundle release slides
+.PHONY: help env book test test-environments lab bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ release: env ## make the students' notebooks in exercises/release from the sourc
 
 slides: book ## cut slides from the built chapters
 	@$(BIN)/python -m aistack.book.slides
+
+pdf: browser book ## print the book on paper: _build/pdf/sand-to-tokens.pdf
+	@$(BIN)/python -m aistack.book.pdf "$$($(BIN)/python tests/browser.py)"
 
 new-chapter: env ## start a chapter from the template: make new-chapter SLUG=01-raw-materials TITLE="Raw materials"
 	@$(BIN)/python -m aistack.book.new_chapter "$(SLUG)" "$(TITLE)"

@@ -276,6 +276,8 @@ def test_page_without_script_has_its_text_and_pictures_and_no_dead_control(visit
     dead = visible(seen.page, CONTROLS)
     assert not dead, f"seen but of no use without a script: {dead}"
     check_pictures(seen.page)
+    seen.page.set_viewport_size({"width": 640, "height": 450})  # what a zoom of 200 % leaves of a desktop
+    assert seen.page.evaluate(OVERFLOW) == []
     seen.assert_clean()
 
 

@@ -140,8 +140,9 @@ def _tidy_table(match):
         head = re.sub(r"<th></th>", "<td></td>", head)
         head = re.sub(r"<th\b(?![^>]*\bscope=)", '<th scope="col"', head)
         rest = re.sub(r"<th\b(?![^>]*\bscope=)", '<th scope="row"', rest)
-        if "<caption" not in head and 'class="dataframe"' in head:
-            names = ", ".join(re.findall(r"<th\b[^>]*>(.+?)</th>", head, re.S))
+        if "<caption" not in head:
+            heads = (re.sub("<[^>]+>", "", name).strip() for name in re.findall(r"<th\b[^>]*>(.+?)</th>", head, re.S))
+            names = ", ".join(filter(None, heads))
             head = head.replace(">", f'><caption class="hidden">Table of {names}</caption>', 1)
     return f'<div class="scroll">{head}{mark}{rest}</div>'
 
