@@ -274,8 +274,16 @@ class Claim:
 def _shown(value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    low, high = (f"{x:,.4g}" if abs(x) < 1e4 else f"{x:,.0f}" for x in value)
+    low, high = (_figures(x) for x in value)
     return low if low == high else f"{low} to {high}"
+
+
+def _figures(x: float) -> str:
+    """Return a number as a reader wants it: four digits, all whole ones up to 10¹⁵, and powers of ten beyond."""
+    if abs(x) < 1e15:
+        return f"{x:,.4g}" if abs(x) < 1e4 else f"{x:,.0f}"
+    digits, power = f"{x:.3e}".split("e+")
+    return f"{float(digits):g} × 10{power.lstrip('0').translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 @cache

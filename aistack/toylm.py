@@ -175,7 +175,7 @@ def log_probability(params, tokens):
 
 @functools.cache
 def _step(loss):
-    """Return one compiled step of Adam for all models."""
+    """Return one compiled step of Adam for all models, one after another: cheaper on a CPU than side by side."""
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
@@ -187,7 +187,7 @@ def _step(loss):
         flat = flat - rate * (mean / (1 - 0.9**count)) / (jnp.sqrt(square / (1 - 0.98**count)) + 1e-8)
         return shaped(flat), mean, square, value
 
-    return jax.jit(jax.vmap(step, in_axes=(0, 0, 0, 0, 0, None, None)))
+    return jax.jit(lambda *each, rate, count: jax.lax.map(lambda one: step(*one, rate, count), each))
 
 
 class Trainer:
@@ -213,7 +213,7 @@ class Trainer:
         self.count += 1
         fixed = np.zeros(self.models, np.float32) if fixed is None else fixed
         self.params, self._mean, self._square, value = _step(self.loss)(
-            self.params, self._mean, self._square, batch, fixed, np.float32(rate), np.float32(self.count)
+            self.params, self._mean, self._square, batch, fixed, rate=np.float32(rate), count=np.float32(self.count)
         )
         return value
 
@@ -250,14 +250,13 @@ def fit(loss, params, data, rates, fixed=None, batch: int = 64, seed: int = 0):
     return trainer.params, np.asarray(losses).T
 
 
-def _write(params, tokens, key):
-    """Return the texts with their answers drawn from one model."""
+def _write(params, tokens, noise):
+    """Return the texts with their answers drawn from one model, by the largest sum of score and Gumbel noise."""
     import jax
     import jax.numpy as jnp
 
     def one(place, tokens):
-        scores = logits(params, tokens)[:, place - 1]
-        drawn = jax.random.categorical(jax.random.fold_in(key, place), scores)
+        drawn = (logits(params, tokens)[:, place - 1] + noise[:, place - ANSWER]).argmax(axis=1)
         return tokens.at[:, place].set(jnp.where((tokens[:, ANSWER:] == STOP).any(1), STOP, drawn))
 
     return jax.lax.fori_loop(ANSWER, LENGTH, one, tokens.at[:, ANSWER:].set(-1)).astype(jnp.int32)
@@ -267,7 +266,7 @@ def _write(params, tokens, key):
 def _compiled(function):
     import jax
 
-    return jax.jit(jax.vmap(function))
+    return jax.jit(lambda *each: jax.lax.map(lambda one: function(*one), each))
 
 
 def _in_portions(function, params, tokens, *each):
@@ -276,7 +275,7 @@ def _in_portions(function, params, tokens, *each):
     if n % PORTION:
         raise ValueError(f"tokens has {n} texts a model; it must be a whole number of {PORTION}")
     parts = [
-        np.asarray(_compiled(function)(params, tokens[:, at : at + PORTION], *(e[at // PORTION] for e in each)))
+        np.asarray(_compiled(function)(params, *(e[:, at : at + PORTION] for e in (tokens, *each))))
         for at in range(0, n, PORTION)
     ]
     return np.concatenate(parts, axis=1)
@@ -297,10 +296,8 @@ def sample(params, tokens, seed: int = 0):
     ValueError
         If n is no whole number of PORTION.
     """
-    import jax
-
-    keys = jax.random.split(jax.random.key(seed), (tokens.shape[1] // PORTION, len(tokens)))
-    return _in_portions(_write, params, tokens, keys)
+    shape = (*tokens.shape[:2], LENGTH - ANSWER, len(CHARACTERS))
+    return _in_portions(_write, params, tokens, np.random.default_rng(seed).gumbel(size=shape).astype(np.float32))
 
 
 def _answer(params, tokens):

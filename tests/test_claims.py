@@ -363,6 +363,19 @@ def test_claim_html_escapes_and_shows_stated_and_computed():
     assert "in the ledger" not in text
 
 
+@pytest.mark.parametrize(
+    ("pair", "shown"),
+    [
+        ((3.14159, 3.14159), "3.142"),
+        ((1e12, 1e12), "1,000,000,000,000"),
+        ((3.64e23, 3.64e23), "3.64 × 10²³"),
+        ((1e15, 2.5e26), "1 × 10¹⁵ to 2.5 × 10²⁶"),
+    ],
+)
+def test_numbers_beyond_counting_are_shown_as_powers_of_ten(pair, shown):
+    assert claims._shown(pair) == shown
+
+
 def test_claim_html_links_to_the_ledger_in_the_book(monkeypatch):
     monkeypatch.setenv("AISTACK_BOOK", "1")
     assert 'href="../reference/claims.html#made-up"' in one()._repr_html_()
