@@ -16,13 +16,14 @@ from sphinx.util.math import get_node_equation_number
 
 from aistack.book.cards import card_for
 from aistack.book.launchers import exercise
+from aistack.book.policy import policy
 from aistack.charts import dumps
 from aistack.data import load
 from aistack.launch import notebooks, repository
 
 THEME = Path(__file__).parent / "theme"
 
-# The only inline script, so that a content security policy lists one hash. Before the first paint it sets the theme and
+# The only inline script: the page's policy (policy.py) lists its hash. Before the first paint it sets the theme and
 # asks for the font of mathematics; from disk, browsers refuse that early request, and the style sheet's own comes next.
 HEAD_SCRIPT = (
     "var r=document.documentElement,l;"
@@ -296,7 +297,12 @@ def _locator(app, pagename):
 
 def _page_context(app, pagename, templatename, context, doctree):
     """Fill in what the templates need and drop the assets that the theme does without."""
-    context |= {"head_script": HEAD_SCRIPT, "author": app.config.author}
+    base = "'self'" if pagename == "404" else "'none'"
+    context |= {
+        "head_script": HEAD_SCRIPT,
+        "content_policy": policy(HEAD_SCRIPT, base=base),
+        "author": app.config.author,
+    }
     for key in ("css_files", "script_files"):
         context[key] = [f for f in context[key] if not UNUSED_ASSETS.search(str(getattr(f, "filename", f)))]
     if "toctree" in context:
