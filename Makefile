@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-environments lab bench lint clean lock new-chapter browser set-repository hub-links bundle release slides
+.PHONY: help env book test test-environments lab measure bench lint clean lock new-chapter browser set-repository hub-links bundle release slides
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test: env browser lint book ## run every check, a browser is found or installed
 test-environments: env browser book ## build the environments of Binder, Colab, the lowest versions and the bundle, run all chapters in each
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pytest -m environments -rA tests/test_environments.py
+
+measure: env ## run every notebook alone and record its time, memory and clock in reference/measured.json
+	@$(BIN)/python -m aistack.book --measure
 
 bench: env browser book ## measure speed and size, print a table
 	@$(BIN)/python tests/bench.py

@@ -2,21 +2,41 @@
 
 Jupyter Book takes outputs from the cache, so that a notebook runs again only when its code, ``data/``, ``aistack/`` (apart from
 the site's own code) or the locked environment changed.
+
+A few cells measure the machine. So that the same commit gives the same pages, the build plays back to them the readings of the
+clock that ``make measure`` recorded in ``reference/measured.json``; anywhere else a notebook reads the real clock.
 """
 
 import hashlib
 import json
+import multiprocessing
 import os
+import platform
+import re
 import shutil
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
-__all__ = ["cache_folder", "execute", "executed", "explorers_file", "notebooks", "picture_folder"]
+from aistack.book.build import BuildError, end_with_parent, no_room, one_line, reason
+
+__all__ = [
+    "cache_folder",
+    "execute",
+    "executed",
+    "explorers_file",
+    "measure",
+    "measured",
+    "notebooks",
+    "picture_folder",
+]
 
 INPUTS = ("aistack", "data", "requirements.lock")
 APART = (
@@ -78,10 +98,54 @@ def explorers_file(root: Path, path: Path) -> Path:
 
 
 KEEP = """
-import dataclasses, gc, pathlib, cloudpickle, aistack.explore
+import dataclasses, gc, json, os, pathlib, time, cloudpickle, aistack.explore
 kept = [e for e in gc.get_objects() if type(e) is aistack.explore.Explorer]
-pathlib.Path({place!r}).write_bytes(cloudpickle.dumps({{e.name: dataclasses.replace(e, emitted=None) for e in kept}}))
+place = pathlib.Path({place!r})
+part = place.with_suffix(f".{{os.getpid()}}")
+part.write_bytes(cloudpickle.dumps({{e.name: dataclasses.replace(e, emitted=None) for e in kept}}))
+part.replace(place)
+pathlib.Path({clock!r}).write_text(json.dumps(getattr(time.perf_counter, "heard", [])))
 """
+
+# In the kernel: what the notebook's own cells read from the clock, played back while the record lasts; libraries read the real one.
+CLOCK = """
+def _clock(ticks):
+    import sys, time
+    real, heard = time.perf_counter, []
+    def perf_counter():
+        if sys._getframe(1).f_globals.get("__name__") != "__main__":
+            return real()
+        heard.append(ticks[len(heard)] if len(heard) < len(ticks) else round(real(), 7))
+        return heard[-1]
+    perf_counter.heard = heard
+    time.perf_counter = perf_counter
+_clock({ticks})
+del _clock
+"""
+
+
+def _record(root: Path) -> Path:
+    return root / "reference" / "measured.json"
+
+
+def measured(root: Path) -> dict:
+    """Return what ``make measure`` recorded: ``machine``, ``date``, ``notebooks`` (processor seconds, peak MB), ``clock`` (readings)."""
+    try:
+        return json.loads(_record(root).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"machine": "", "date": "", "notebooks": {}, "clock": {}}
+    except ValueError as error:
+        raise BuildError(
+            f"{_record(root)}: not valid JSON ({error}); restore it from git or run make measure"
+        ) from None
+
+
+def _ticks(root: Path, path: Path) -> list[float]:
+    return measured(root)["clock"].get(path.as_posix(), [])
+
+
+def _digest(ticks: list[float]) -> str:
+    return hashlib.sha256(json.dumps(ticks).encode()).hexdigest()[:16] if ticks else ""
 
 
 def _draw(root: Path, notebook) -> None:
@@ -95,18 +159,32 @@ def _draw(root: Path, notebook) -> None:
             kept_picture(picture_folder(root), payload["figure"])
 
 
-def _run(root: Path, path: Path, timeout: int):
-    """Execute one notebook in its own kernel and draw its charts; return (notebook, seconds, peak MB)."""
+def _fail(root: Path, path: Path, at: int, name: str, value: str, traceback: str):
+    """Raise the error of a code cell in one line; the whole of it goes into a file."""
+    log = root / "_build" / "failed" / f"{path.stem}.txt"
+    with suppress(OSError):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(re.sub(r"\x1b\[[\d;]*m", "", traceback), encoding="utf-8")
+    raise RuntimeError(f"code cell {at}: {one_line(name, value)} (more in {log})")
+
+
+def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
+    """Execute one notebook in its own kernel and draw its charts; return (notebook, seconds, peak MB and processor seconds).
+
+    With `record`, the real clock is read and its readings are written there.
+    """
     import nbformat
     import psutil
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     os.environ["AISTACK_BOOK"] = "1"
     notebook = nbformat.read(root / path, as_version=4)
     explorers = explorers_file(root, path)
     explorers.parent.mkdir(parents=True, exist_ok=True)
-    notebook.cells.append(nbformat.v4.new_code_cell(KEEP.format(place=str(explorers))))
-    memory = {}
+    keep = KEEP.format(place=str(explorers), clock=str(record or os.devnull))
+    notebook.cells.append(nbformat.v4.new_code_cell(keep))
+    memory, at = {}, [0]
 
     def measure(**_):
         pid = client.km.provisioner.pid
@@ -114,25 +192,108 @@ def _run(root: Path, path: Path, timeout: int):
         lines = status.read_text().splitlines() if status.exists() else []
         peak = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
         memory["mb"] = (peak or psutil.Process(pid).memory_info().rss) / 1e6
+        memory["cpu"] = sum(psutil.Process(pid).cpu_times()[:4])  # with the processes that it started and saw end
+
+    def count(**_):
+        at[0] += 1
+
+    def wind(**_):
+        if "perf_counter" in keep.join(cell.source for cell in notebook.cells[:-1]):
+            client.kc.execute(CLOCK.format(ticks=[] if record else _ticks(root, path)), silent=True)
 
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str((root / path).parent)}},
-        on_cell_complete=measure, record_timing=False,  # times in the cells' metadata would part the outputs from their source
+        on_notebook_start=wind, on_cell_execute=count, on_cell_complete=measure,
+        record_timing=False,  # times in the cells' metadata would part the outputs from their source
     )  # fmt: skip
     began = time.perf_counter()
-    client.execute()
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        _fail(root, path, at[0], error.ename, error.evalue, str(error))
+    except CellTimeoutError as error:
+        _fail(root, path, at[0], "took too long", f"more than {timeout} s", str(error))
+    except DeadKernelError as error:
+        _fail(root, path, at[0], "its kernel died", "out of memory, or ended by its own code", str(error))
     notebook.cells.pop()
-    meant = {"raises-exception"}  # an error in a display hook stops nothing by itself
-    for output in (
-        o for c in notebook.cells if not meant & set(c.metadata.get("tags", [])) for o in c.get("outputs", [])
-    ):
-        if output["output_type"] == "error":
-            raise RuntimeError("\n".join(output["traceback"]))
-        if output.get("name") == "stderr" and "Traceback" in output["text"]:
-            raise RuntimeError(output["text"].strip())
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for count, cell in enumerate(code, start=1):  # an error in a display hook stops nothing by itself
+        if "raises-exception" in cell.metadata.get("tags", []):
+            continue
+        for output in cell.outputs:
+            if output["output_type"] == "error":
+                _fail(root, path, count, output["ename"], output["evalue"], "\n".join(output["traceback"]))
+            if output.get("name") == "stderr" and "Traceback" in output["text"]:
+                name, _, value = output["text"].strip().splitlines()[-1].partition(": ")
+                _fail(root, path, count, name, value, output["text"])
     seconds = time.perf_counter() - began
     _draw(root, notebook)
-    return notebook, seconds, memory.get("mb", 0.0)
+    return notebook, seconds, memory
+
+
+def _end(processes) -> None:
+    """End processes and all that they started."""
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.Error):
+            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                with suppress(psutil.Error):
+                    one.kill()
+
+
+def _attend() -> None:
+    """Begin the work of a process of the pool: an interruption is for the build to hear, and no kernel outlives it."""
+    import psutil
+
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent(lambda: _end(psutil.Process().children()))
+
+
+def _open_cache(folder: Path):
+    """Return the cache in `folder`, a new one if what is there cannot be read."""
+    from jupyter_cache import get_cache
+
+    cache = get_cache(folder)
+    try:
+        cache.list_cache_records()
+    except Exception as error:
+        if no_room(f"{error} {error.__cause__}"):
+            raise
+        print(f"{folder}: the cache of executed notebooks is damaged; they run again", flush=True)
+        cache.db.dispose()
+        shutil.rmtree(folder)
+        cache = get_cache(folder)
+        cache.list_cache_records()
+    return cache
+
+
+def _sound(root: Path, cache, path: Path) -> bool:
+    """Tell whether the cache holds a whole run of a notebook: its outputs and its explorers."""
+    import nbformat
+
+    try:
+        record = cache.match_cache_notebook(nbformat.read(root / path, as_version=4))
+    except KeyError:
+        return False
+    place = cache.path / "executed" / record.hashkey
+    try:
+        json.loads((place / "base.ipynb").read_bytes())
+    except (OSError, ValueError):
+        shutil.rmtree(place, ignore_errors=True)  # the cache takes no notebook where a folder is
+        return False
+    try:
+        return explorers_file(root, path).read_bytes()[-1:] == b"."  # a pickle ends in a full stop
+    except OSError:
+        return False
+
+
+def _read_runs(record: Path) -> dict:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def execute(root: Path, timeout: int = 180) -> int:
@@ -140,45 +301,110 @@ def execute(root: Path, timeout: int = 180) -> int:
 
     Raises
     ------
-    RuntimeError
-        If notebooks fail; the message names each and shows its error. Those that ran are kept.
+    BuildError
+        If a notebook cannot be read, a table of the data is broken, or notebooks fail; the message names each in one line and where
+        its whole error stands. Those that ran are kept.
     """
     import nbformat
-    from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
 
     folder = cache_folder(root)
-    for old in folder.parent.iterdir() if folder.parent.is_dir() else ():
+    cache = _open_cache(folder)
+    record = folder / "runs.json"
+    runs, todo = _read_runs(record), []
+    for path in notebooks(root):
+        try:
+            nbformat.read(root / path, as_version=4)
+        except Exception as error:
+            raise BuildError(f"{path}: not a notebook ({reason(error)}); restore it from git") from None
+        told = runs.get(path.as_posix(), {})
+        if not _sound(root, cache, path) or told.get("clock", "") != _digest(_ticks(root, path)):
+            todo.append(path)
+    if todo:
+        _check_data()
+    failed = []
+    with ProcessPoolExecutor(max_workers=min(len(todo), os.cpu_count() or 1) or 1, initializer=_attend) as pool:
+        jobs = {pool.submit(_run, root, path, timeout): path for path in todo}
+        try:
+            for count, job in enumerate(as_completed(jobs), start=1):
+                path = jobs[job]
+                try:
+                    notebook, seconds, took = job.result()
+                except Exception as error:
+                    ended = isinstance(error, BrokenProcessPool)
+                    what = (
+                        "not run: a process of the build was ended, out of memory or from outside" if ended else error
+                    )
+                    what = what if ended or type(error) is RuntimeError else reason(error)
+                    failed.append(f"{path}: {what}")
+                    print(f"[{count}/{len(todo)}] {path}: FAILED", flush=True)
+                    continue
+                bundle = CacheBundleIn(notebook, str(root / path), data={"execution_seconds": seconds})
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                runs[path.as_posix()] = {"seconds": round(seconds, 2), "peak_mb": round(took.get("mb", 0))}
+                if ticks := _ticks(root, path):
+                    runs[path.as_posix()]["clock"] = _digest(ticks)
+                _write(record, runs)
+                print(f"[{count}/{len(todo)}] {path}: {seconds:.1f} s, {took.get('mb', 0):.0f} MB", flush=True)
+        except BaseException:
+            _end(multiprocessing.active_children())
+            raise
+    if failed:
+        raise BuildError("notebooks failed:\n" + "\n".join(failed))
+    for old in folder.parent.iterdir():  # only now: whoever takes a change back finds its outputs
         if old != folder:
             shutil.rmtree(old)
-    cache = get_cache(folder)
-    todo = []
-    for path in notebooks(root):
-        with suppress(KeyError):
-            cache.match_cache_notebook(nbformat.read(root / path, as_version=4))
-            if explorers_file(root, path).exists():
-                continue
-        todo.append(path)
-    failed, record = [], folder / "runs.json"
-    runs = json.loads(record.read_text()) if record.exists() else {}
-    with ProcessPoolExecutor(max_workers=min(len(todo), os.cpu_count() or 1) or 1) as pool:
-        jobs = {pool.submit(_run, root, path, timeout): path for path in todo}
-        for count, job in enumerate(as_completed(jobs), start=1):
-            path = jobs[job]
-            try:
-                notebook, seconds, megabytes = job.result()
-            except Exception as error:
-                failed.append(f"{path}: {error}")
-                print(f"[{count}/{len(todo)}] {path}: FAILED", flush=True)
-                continue
-            bundle = CacheBundleIn(notebook, str(root / path), data={"execution_seconds": seconds})
-            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-            runs[path.as_posix()] = {"seconds": round(seconds, 2), "peak_mb": round(megabytes)}
-            record.write_text(json.dumps(runs, indent=1) + "\n")
-            print(f"[{count}/{len(todo)}] {path}: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
-    if failed:
-        raise RuntimeError("notebooks failed:\n" + "\n".join(failed))
     return len(todo)
+
+
+def _write(file: Path, value) -> None:
+    """Write JSON so that a reader finds the old file or the new one."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    part.replace(file)
+
+
+def _check_data() -> None:
+    """Read every table, so that a broken one is named once and not by each notebook."""
+    from aistack import data
+
+    try:
+        for name in data.table_names():
+            data.load(name)
+    except data.DataError as error:
+        raise BuildError(" ".join(str(error).split())) from None
+
+
+def measure(root: Path, timeout: int = 600) -> Path:
+    """Run every notebook with the real clock, record what it took and what its cells read from the clock; return the record.
+
+    Seconds are the processor's, so that other work on the machine hardly counts.
+
+    Raises
+    ------
+    BuildError
+        If a notebook fails.
+    """
+    import tempfile
+
+    took, clock = {}, {}
+    with tempfile.TemporaryDirectory() as place:
+        heard = Path(place) / "clock.json"
+        for path in notebooks(root):
+            try:
+                _, seconds, used = _run(root, path, timeout, heard)
+            except RuntimeError as error:
+                raise BuildError(f"{path}: {error}") from None
+            took[path.as_posix()] = {"processor_s": round(used["cpu"], 1), "peak_mb": round(used["mb"])}
+            if ticks := json.loads(heard.read_text()):
+                clock[path.as_posix()] = [round(t - ticks[0], 7) for t in ticks]
+            print(f"{path}: {seconds:.1f} s, {used['cpu']:.1f} s of processor, {used['mb']:.0f} MB", flush=True)
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    today = datetime.now(UTC).date().isoformat()
+    lines = ",\n".join(f'  "{path}": {json.dumps(ticks, separators=(",", ":"))}' for path, ticks in clock.items())
+    head = json.dumps({"machine": machine, "date": today, "notebooks": took}, indent=1)[:-2]
+    _record(root).write_text(f'{head},\n "clock": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
+    return _record(root)
 
 
 def executed(root: Path, path: Path):
