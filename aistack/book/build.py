@@ -38,7 +38,7 @@ def _causes(error: BaseException):
 def no_room(text: str) -> bool:
     """Tell whether a message is about a full disk."""
     codes = "|".join(str(code) for code in NO_ROOM)
-    return bool(re.search(rf"\[Errno (?:{codes})\]|disk is full|No space left on device", text))
+    return bool(re.search(rf"(?:\[Errno |OSError\()(?:{codes})\b|disk is full|No space left on device", text))
 
 
 def reason(error: BaseException) -> str:
@@ -186,7 +186,7 @@ def _render(root: Path, lock) -> None:
         work.mkdir(exist_ok=True)
         unfinished.touch()
         done = subprocess.run(
-            [sys.executable, "-m", "aistack.book.build"], cwd=root, capture_output=True, text=True,
+            [sys.executable, "-c", "import sys, aistack.book.build as b; sys.exit(b.make_pages())"], cwd=root, capture_output=True, text=True,
             errors="replace", pass_fds=(lock.fileno(),) if os.name == "posix" else (),
         )  # fmt: skip
         if done.returncode == 0:
@@ -202,9 +202,8 @@ def _render(root: Path, lock) -> None:
     if no_room(done.stdout + done.stderr):
         raise BuildError("no room on the disk for the pages; free some, then build again")
     if done.returncode == 1:
-        warned = list(
-            dict.fromkeys(line for line in done.stderr.splitlines() if re.search(r"\b(WARNING|ERROR)\b", line))
-        )
+        shown = re.sub(r"\x1b\[[\d;]*m", "", done.stderr)
+        warned = list(dict.fromkeys(line for line in shown.splitlines() if re.search(r"\b(WARNING|ERROR)\b", line)))
         print(*warned, sep="\n", file=sys.stderr)
         raise BuildError(f"{len(warned)} warnings, and none is allowed: mend what they name (more in {log})")
     told = done.stdout.strip().splitlines()
@@ -239,7 +238,7 @@ def build(root: Path) -> int:
     return ran
 
 
-def _pages() -> int:
+def make_pages() -> int:
     """Make the pages of the present folder; return 1 after warnings, 2 when Sphinx gave up, with one line why."""
     end_with_parent()
     from jupyter_book.sphinx import build_sphinx
@@ -258,7 +257,3 @@ def _pages() -> int:
         print(reason(result))
         return 2
     return int(bool(result))
-
-
-if __name__ == "__main__":
-    sys.exit(_pages())
