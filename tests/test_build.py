@@ -108,6 +108,24 @@ def test_two_builds_from_scratch_are_the_same_to_the_byte(tmp_path):
     assert str(tmp_path).encode() not in b"".join(one.values())
 
 
+@pytest.mark.environments
+def test_two_builds_of_the_whole_book_are_the_same_to_the_byte(tmp_path):
+    """``make twice``: everything executed and built twice from the last commit, in two folders; no file is left out."""
+    packed = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
+    epoch = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, check=True, capture_output=True, text=True)
+    sites = []
+    for seed, root in enumerate((tmp_path / "here", tmp_path / "there/and/deeper")):
+        root.mkdir(parents=True)
+        subprocess.run(["tar", "-x"], cwd=root, input=packed, check=True)
+        more = {"PYTHONPATH": str(root), "PYTHONHASHSEED": str(seed), "SOURCE_DATE_EPOCH": epoch.stdout.strip()}
+        out, err = (process := start(root, env=more)).communicate()
+        assert process.returncode == 0, out + err
+        sites.append(files(root / "_build/html"))
+    one, other = sites
+    assert set(one) == set(other) and len(one) > 100
+    assert [name for name in one if one[name] != other[name]] == []
+
+
 def test_a_build_is_dated_by_its_commit(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert stamp(tmp_path) == 86400
