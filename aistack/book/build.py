@@ -186,8 +186,8 @@ def _render(root: Path, lock) -> None:
         work.mkdir(exist_ok=True)
         unfinished.touch()
         done = subprocess.run(
-            [sys.executable, "-c", "import sys, aistack.book.build as b; sys.exit(b.make_pages())"], cwd=root, capture_output=True, text=True,
-            errors="replace", pass_fds=(lock.fileno(),) if os.name == "posix" else (),
+            [sys.executable, "-c", "import sys, aistack.book.build as b; sys.exit(b.make_pages())"], cwd=root,
+            env=os.environ | {"PYTHONHASHSEED": "0"}, capture_output=True, text=True, errors="replace", pass_fds=(lock.fileno(),) if os.name == "posix" else (),
         )  # fmt: skip
         if done.returncode == 0:
             made_of.write_text(_made_of(root))

@@ -178,7 +178,7 @@ def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    os.environ["AISTACK_BOOK"] = "1"
+    os.environ |= {"AISTACK_BOOK": "1", "PYTHONHASHSEED": "0"}  # a set's order is the same in every kernel
     notebook = nbformat.read(root / path, as_version=4)
     explorers = explorers_file(root, path)
     explorers.parent.mkdir(parents=True, exist_ok=True)
@@ -204,6 +204,7 @@ def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str((root / path).parent)}},
         on_notebook_start=wind, on_cell_execute=count, on_cell_complete=measure,
+        coalesce_streams=True,  # what is printed in one go may arrive in parts
         record_timing=False,  # times in the cells' metadata would part the outputs from their source
     )  # fmt: skip
     began = time.perf_counter()
