@@ -32,8 +32,8 @@ def main() -> int:
         if sys.argv[1:] == ["--list"]:
             print(*(path.as_posix() for path in notebooks(root)))
             return 0
-        if sys.argv[1:] == ["--measure"]:
-            print(f"{measure(root)} is written")
+        if sys.argv[1:2] == ["--measure"]:
+            print(f"{measure(root, tuple(sys.argv[2:]))} is written")
             return 0
         build(root)
     except BaseException as error:

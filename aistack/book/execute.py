@@ -376,10 +376,10 @@ def _check_data() -> None:
         raise BuildError(" ".join(str(error).split())) from None
 
 
-def measure(root: Path, timeout: int = 600) -> Path:
+def measure(root: Path, only: tuple[str, ...] = (), timeout: int = 600) -> Path:
     """Run every notebook with the real clock, record what it took and what its cells read from the clock; return the record.
 
-    Seconds are the processor's, so that other work on the machine hardly counts.
+    With `only`, names of some, the record of the others stays. Seconds are the processor's, so that other work on the machine hardly counts.
 
     Raises
     ------
@@ -388,21 +388,27 @@ def measure(root: Path, timeout: int = 600) -> Path:
     """
     import tempfile
 
-    took, clock = {}, {}
+    every = [path.as_posix() for path in notebooks(root)]
+    if unknown := set(only) - set(every):
+        raise BuildError(f"{', '.join(sorted(unknown))}: not in _toc.yml, which has {', '.join(every)}")
+    before = measured(root)
+    took, clock = ({k: v for k, v in before[part].items() if k in every} for part in ("notebooks", "clock"))
     with tempfile.TemporaryDirectory() as place:
         heard = Path(place) / "clock.json"
-        for path in notebooks(root):
+        for path in map(Path, only or every):
             try:
                 _, seconds, used = _run(root, path, timeout, heard)
             except RuntimeError as error:
                 raise BuildError(f"{path}: {error}") from None
             took[path.as_posix()] = {"processor_s": round(used["cpu"], 1), "peak_mb": round(used["mb"])}
-            if ticks := json.loads(heard.read_text()):
-                clock[path.as_posix()] = [round(t - ticks[0], 7) for t in ticks]
+            ticks = json.loads(heard.read_text())
+            clock[path.as_posix()] = [round(t - ticks[0], 7) for t in ticks]
             print(f"{path}: {seconds:.1f} s, {used['cpu']:.1f} s of processor, {used['mb']:.0f} MB", flush=True)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     today = datetime.now(UTC).date().isoformat()
-    lines = ",\n".join(f'  "{path}": {json.dumps(ticks, separators=(",", ":"))}' for path, ticks in clock.items())
+    lines = ",\n".join(
+        f'  "{path}": {json.dumps(ticks, separators=(",", ":"))}' for path, ticks in clock.items() if ticks
+    )
     head = json.dumps({"machine": machine, "date": today, "notebooks": took}, indent=1)[:-2]
     _record(root).write_text(f'{head},\n "clock": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
     return _record(root)
