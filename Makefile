@@ -40,7 +40,7 @@ test-environments: env browser book ## build the environments of Binder, Colab, 
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pytest -m environments -rA tests/test_environments.py tests/test_build.py
 
-measure: env ## run every notebook alone and record its time, memory and clock in reference/measured.json
+measure: env ## run every notebook alone and record its time, its memory and what it measured in reference/measured.json
 	@$(BIN)/python -m aistack.book --measure
 
 twice: env ## execute and build everything twice from the last commit, fail if a byte differs

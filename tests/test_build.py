@@ -140,15 +140,15 @@ def test_a_build_is_dated_by_its_commit(tmp_path, monkeypatch):
 TIMED = "import time\nstart = time.perf_counter()\nprint(time.perf_counter() - start, time.perf_counter() - start)"
 
 
-def test_cells_that_read_the_clock_read_the_recorded_one(tmp_path):
+def test_cells_that_measure_get_what_was_recorded(tmp_path):
     root = course(tmp_path / "course", TIMED)
-    write(root / "reference/measured.json", '{"machine": "", "date": "", "notebooks": {}, "clock": {"chapters/01-first.ipynb": [1, 1.5]}}')  # fmt: skip
+    write(root / "reference/measured.json", '{"machine": "", "date": "", "notebooks": {}, "readings": {"chapters/01-first.ipynb": {"time.perf_counter": [1, 1.5]}}}')  # fmt: skip
     assert execute(root, timeout=60) == 1
     (first, then), later = (running.executed(root, Path("chapters/01-first.ipynb")).cells[1].outputs[0].text.split(), measured(root))  # fmt: skip
     assert first == "0.5" and float(then) != 0.5  # after the record's end comes the real clock
-    assert later["clock"] and execute(root, timeout=60) == 0
-    write(root / "reference/measured.json", '{"machine": "", "date": "", "notebooks": {}, "clock": {}}')
-    assert not running._ticks(root, Path("chapters/01-first.ipynb"))
+    assert later["readings"] and execute(root, timeout=60) == 0
+    write(root / "reference/measured.json", '{"machine": "", "date": "", "notebooks": {}, "readings": {}}')
+    assert not running._readings(root, Path("chapters/01-first.ipynb"))
     write(root / "reference/measured.json", "{")
     with pytest.raises(BuildError, match=r"measured\.json: not valid JSON .* make measure"):
         execute(root)

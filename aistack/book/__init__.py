@@ -19,7 +19,7 @@ def _share_cache(app, config):
     """Take outputs from the cache that :mod:`aistack.book.execute` fills, whoever starts the build."""
     os.environ["AISTACK_BOOK"] = "1"
     config.nb_execution_cache_path = str(cache_folder(Path(app.srcdir)))
-    config.aistack_book += json.dumps(measured(Path(app.srcdir)))  # its clock is in the outputs, its times on a page
+    config.aistack_book += json.dumps(measured(Path(app.srcdir)))  # in the outputs, and on a page
 
 
 def _own_code() -> str:

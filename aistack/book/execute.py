@@ -3,8 +3,8 @@
 Jupyter Book takes outputs from the cache, so that a notebook runs again only when its code, ``data/``, ``aistack/`` (apart from
 the site's own code) or the locked environment changed.
 
-A few cells measure the machine. So that the same commit gives the same pages, the build plays back to them the readings of the
-clock that ``make measure`` recorded in ``reference/measured.json``; anywhere else a notebook reads the real clock.
+A few cells measure the machine. So that the same commit gives the same pages, the build plays back to them what ``make measure``
+recorded of the clock and of memory in ``reference/measured.json``; anywhere else a notebook measures for real.
 """
 
 import hashlib
@@ -104,23 +104,33 @@ place = pathlib.Path({place!r})
 part = place.with_suffix(f".{{os.getpid()}}")
 part.write_bytes(cloudpickle.dumps({{e.name: dataclasses.replace(e, emitted=None) for e in kept}}))
 part.replace(place)
-pathlib.Path({clock!r}).write_text(json.dumps(getattr(time.perf_counter, "heard", [])))
+pathlib.Path({heard!r}).write_text(json.dumps(globals().get("_heard", {{}})))
 """
 
-# In the kernel: what the notebook's own cells read from the clock, played back while the record lasts; libraries read the real one.
-CLOCK = """
-def _clock(ticks):
-    import sys, time
-    real, heard = time.perf_counter, []
-    def perf_counter():
-        if sys._getframe(1).f_globals.get("__name__") != "__main__":
-            return real()
-        heard.append(ticks[len(heard)] if len(heard) < len(ticks) else round(real(), 7))
-        return heard[-1]
-    perf_counter.heard = heard
-    time.perf_counter = perf_counter
-_clock({ticks})
-del _clock
+#: What a notebook measures with.
+GAUGES = ("time.perf_counter", "tracemalloc.get_traced_memory")
+
+# In the kernel: what the notebook's own cells read from a gauge is what was recorded, while that lasts; libraries read the real one.
+PLAY = """
+def _play(recorded):
+    import importlib, sys
+    heard = dict()
+    def play(name, ticks):
+        module, function = name.split(".")
+        module = importlib.import_module(module)
+        real, mine = getattr(module, function), heard.setdefault(name, [])
+        def read():
+            if sys._getframe(1).f_globals.get("__name__") != "__main__":
+                return real()
+            now = ticks[len(mine)] if len(mine) < len(ticks) else real()
+            mine.append(now)
+            return tuple(now) if isinstance(now, list) else now
+        setattr(module, function, read)
+    for name, ticks in recorded.items():
+        play(name, ticks)
+    return heard
+_heard = _play({recorded})
+del _play
 """
 
 
@@ -129,23 +139,23 @@ def _record(root: Path) -> Path:
 
 
 def measured(root: Path) -> dict:
-    """Return what ``make measure`` recorded: ``machine``, ``date``, ``notebooks`` (processor seconds, peak MB), ``clock`` (readings)."""
+    """Return what ``make measure`` recorded: ``machine``, ``date``, ``notebooks`` (processor seconds, peak MB), ``readings``."""
     try:
         return json.loads(_record(root).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {"machine": "", "date": "", "notebooks": {}, "clock": {}}
+        return {"machine": "", "date": "", "notebooks": {}, "readings": {}}
     except ValueError as error:
         raise BuildError(
             f"{_record(root)}: not valid JSON ({error}); restore it from git or run make measure"
         ) from None
 
 
-def _ticks(root: Path, path: Path) -> list[float]:
-    return measured(root)["clock"].get(path.as_posix(), [])
+def _readings(root: Path, path: Path) -> dict[str, list]:
+    return measured(root)["readings"].get(path.as_posix(), {})
 
 
-def _digest(ticks: list[float]) -> str:
-    return hashlib.sha256(json.dumps(ticks).encode()).hexdigest()[:16] if ticks else ""
+def _digest(readings: dict[str, list]) -> str:
+    return hashlib.sha256(json.dumps(readings).encode()).hexdigest()[:16] if readings else ""
 
 
 def _draw(root: Path, notebook) -> None:
@@ -171,7 +181,7 @@ def _fail(root: Path, path: Path, at: int, name: str, value: str, traceback: str
 def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
     """Execute one notebook in its own kernel and draw its charts; return (notebook, seconds, peak MB and processor seconds).
 
-    With `record`, the real clock is read and its readings are written there.
+    With `record`, the gauges are read and their readings are written there.
     """
     import nbformat
     import psutil
@@ -182,7 +192,7 @@ def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
     notebook = nbformat.read(root / path, as_version=4)
     explorers = explorers_file(root, path)
     explorers.parent.mkdir(parents=True, exist_ok=True)
-    keep = KEEP.format(place=str(explorers), clock=str(record or os.devnull))
+    keep = KEEP.format(place=str(explorers), heard=str(record or os.devnull))
     notebook.cells.append(nbformat.v4.new_code_cell(keep))
     memory, at = {}, [0]
 
@@ -198,8 +208,10 @@ def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
         at[0] += 1
 
     def wind(**_):
-        if "perf_counter" in keep.join(cell.source for cell in notebook.cells[:-1]):
-            client.kc.execute(CLOCK.format(ticks=[] if record else _ticks(root, path)), silent=True)
+        code = "\n".join(cell.source for cell in notebook.cells[:-1] if cell.cell_type == "code")
+        used = [gauge for gauge in GAUGES if gauge.split(".")[1] in code]
+        recorded = {} if record else _readings(root, path)
+        client.kc.execute(PLAY.format(recorded={gauge: recorded.get(gauge, []) for gauge in used}), silent=True)
 
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str((root / path).parent)}},
@@ -319,7 +331,7 @@ def execute(root: Path, timeout: int = 180) -> int:
         except Exception as error:
             raise BuildError(f"{path}: not a notebook ({reason(error)}); restore it from git") from None
         told = runs.get(path.as_posix(), {})
-        if not _sound(root, cache, path) or told.get("clock", "") != _digest(_ticks(root, path)):
+        if not _sound(root, cache, path) or told.get("readings", "") != _digest(_readings(root, path)):
             todo.append(path)
     if todo:
         _check_data()
@@ -343,8 +355,8 @@ def execute(root: Path, timeout: int = 180) -> int:
                 bundle = CacheBundleIn(notebook, str(root / path), data={"execution_seconds": seconds})
                 cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
                 runs[path.as_posix()] = {"seconds": round(seconds, 2), "peak_mb": round(took.get("mb", 0))}
-                if ticks := _ticks(root, path):
-                    runs[path.as_posix()]["clock"] = _digest(ticks)
+                if readings := _readings(root, path):
+                    runs[path.as_posix()]["readings"] = _digest(readings)
                 _write(record, runs)
                 print(f"[{count}/{len(todo)}] {path}: {seconds:.1f} s, {took.get('mb', 0):.0f} MB", flush=True)
         except BaseException:
@@ -377,7 +389,7 @@ def _check_data() -> None:
 
 
 def measure(root: Path, only: tuple[str, ...] = (), timeout: int = 600) -> Path:
-    """Run every notebook with the real clock, record what it took and what its cells read from the clock; return the record.
+    """Run every notebook, record what it took and what its cells measured; return the record.
 
     With `only`, names of some, the record of the others stays. Seconds are the processor's, so that other work on the machine hardly counts.
 
@@ -392,25 +404,27 @@ def measure(root: Path, only: tuple[str, ...] = (), timeout: int = 600) -> Path:
     if unknown := set(only) - set(every):
         raise BuildError(f"{', '.join(sorted(unknown))}: not in _toc.yml, which has {', '.join(every)}")
     before = measured(root)
-    took, clock = ({k: v for k, v in before[part].items() if k in every} for part in ("notebooks", "clock"))
+    took, readings = ({k: v for k, v in before[part].items() if k in every} for part in ("notebooks", "readings"))
     with tempfile.TemporaryDirectory() as place:
-        heard = Path(place) / "clock.json"
+        heard = Path(place) / "heard.json"
         for path in map(Path, only or every):
             try:
                 _, seconds, used = _run(root, path, timeout, heard)
             except RuntimeError as error:
                 raise BuildError(f"{path}: {error}") from None
             took[path.as_posix()] = {"processor_s": round(used["cpu"], 1), "peak_mb": round(used["mb"])}
-            ticks = json.loads(heard.read_text())
-            clock[path.as_posix()] = [round(t - ticks[0], 7) for t in ticks]
+            read = {gauge: ticks for gauge, ticks in json.loads(heard.read_text()).items() if ticks}
+            if ticks := read.get("time.perf_counter"):
+                read["time.perf_counter"] = [round(t - ticks[0], 7) for t in ticks]
+            readings[path.as_posix()] = read
             print(f"{path}: {seconds:.1f} s, {used['cpu']:.1f} s of processor, {used['mb']:.0f} MB", flush=True)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     today = datetime.now(UTC).date().isoformat()
     lines = ",\n".join(
-        f'  "{path}": {json.dumps(ticks, separators=(",", ":"))}' for path, ticks in clock.items() if ticks
+        f'  "{path}": {json.dumps(read, separators=(",", ":"))}' for path, read in readings.items() if read
     )
     head = json.dumps({"machine": machine, "date": today, "notebooks": took}, indent=1)[:-2]
-    _record(root).write_text(f'{head},\n "clock": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
+    _record(root).write_text(f'{head},\n "readings": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
     return _record(root)
 
 
