@@ -238,6 +238,7 @@ def test_pages_are_made_anew_after_an_interruption_a_damage_or_another_contents(
 
 
 def test_a_warning_is_shown_and_stops_the_site(root):
+    write(root / "_toc.yml", TOC.partition("parts:")[0])
     write(root / "index.md", "# Front\n\nSee {ref}`nothing`.\n")
     said = failed(root, start(root))
     assert re.search(r"index\.md:3: WARNING: .*nothing", said[0])
@@ -245,6 +246,7 @@ def test_a_warning_is_shown_and_stops_the_site(root):
 
 
 def test_a_disk_that_takes_no_more_is_named(root):
+    write(root / "_toc.yml", TOC.partition("parts:")[0])
     resource = pytest.importorskip("resource")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))  # less than the chart library
     said = failed(root, start(root, preexec_fn=limit))
