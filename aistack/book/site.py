@@ -5,6 +5,7 @@ and one deferred script of ours, and the search page also what Sphinx's own sear
 """
 
 import html
+import json
 import re
 from pathlib import Path, PurePosixPath
 
@@ -333,6 +334,21 @@ def _remove_unused(app, exception):
                 path.unlink()
 
 
+def tidy_index(text):
+    """Return Sphinx's search index without words that no page has any more: a build from scratch would not know them."""
+    start, end = text.index("(") + 1, text.rindex(")")
+    index = json.loads(text[start:end])
+    for part in ("terms", "titleterms"):
+        index[part] = {word: pages for word, pages in index[part].items() if pages != []}
+    return f"{text[:start]}{json.dumps(index, ensure_ascii=False, separators=(',', ':'))}{text[end:]}"
+
+
+def _settle_index(app, exception):
+    path = Path(app.outdir, "searchindex.js")
+    if exception is None and app.builder.format == "html" and path.is_file():
+        path.write_text(tidy_index(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def setup_site(app):
     """Register the theme, the MathML renderer and the page metadata.
 
@@ -347,4 +363,5 @@ def setup_site(app):
     app.connect("config-inited", _settle_config)
     app.connect("doctree-resolved", _fold_dropdowns)
     app.connect("html-page-context", _page_context, priority=900)
+    app.connect("build-finished", _settle_index)
     app.connect("build-finished", _remove_unused, priority=900)
