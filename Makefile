@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-environments lab bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
+.PHONY: help env book test test-environments lab measure twice bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,7 +38,13 @@ test: env browser lint book ## run every check, a browser is found or installed
 
 test-environments: env browser book ## build the environments of Binder, Colab, the lowest versions and the bundle, run all chapters in each
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/python -m pytest -m environments -rA tests/test_environments.py
+	$(BIN)/python -m pytest -m environments -rA tests/test_environments.py tests/test_build.py
+
+measure: env ## run every notebook alone and record its time, its memory and what it measured in reference/measured.json
+	@$(BIN)/python -m aistack.book --measure
+
+twice: env ## execute and build everything twice from the last commit, fail if a byte differs
+	$(BIN)/python -m pytest -m environments tests/test_build.py
 
 bench: env browser book ## measure speed and size, print tables, keep the figures for the page of the build
 	@$(BIN)/python tests/bench.py --write

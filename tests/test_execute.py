@@ -189,11 +189,11 @@ def test_execute_runs_what_changed_and_nothing_else(root, monkeypatch):
         ran.append(path.name)
         kept = running.explorers_file(root, path)
         kept.parent.mkdir(exist_ok=True)
-        kept.touch()
-        return nbformat.read(root / path, as_version=4), 0.5, 100.0
+        kept.write_bytes(b".")
+        return nbformat.read(root / path, as_version=4), 0.5, {"mb": 100.0}
 
     class Here:
-        def __init__(self, max_workers):
+        def __init__(self, max_workers, initializer):
             assert max_workers >= 1
 
         def __enter__(self):

@@ -1,11 +1,12 @@
 """The book's Sphinx extension: everything the static site needs beyond Jupyter Book."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 from aistack.book.cards import setup_cards
-from aistack.book.execute import cache_folder
+from aistack.book.execute import cache_folder, measured
 from aistack.book.front import setup_front
 from aistack.book.launchers import setup_launchers
 from aistack.book.reference import setup_reference
@@ -18,6 +19,7 @@ def _share_cache(app, config):
     """Take outputs from the cache that :mod:`aistack.book.execute` fills, whoever starts the build."""
     os.environ["AISTACK_BOOK"] = "1"
     config.nb_execution_cache_path = str(cache_folder(Path(app.srcdir)))
+    config.aistack_book += json.dumps(measured(Path(app.srcdir)))  # in the outputs, and on a page
 
 
 def _own_code() -> str:

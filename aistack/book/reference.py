@@ -7,8 +7,7 @@ script; ``shelf.js`` adds the filters.
 import json
 import platform
 import shutil
-import subprocess
-from datetime import date
+from datetime import UTC, date, datetime
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +22,8 @@ from pybtex.style.template import optional, sentence, words
 from sphinx.util.docutils import SphinxDirective
 
 from aistack import charts, data, shelf
-from aistack.book.execute import cache_folder
+from aistack.book.build import stamp
+from aistack.book.execute import measured, notebooks
 from aistack.book.render import ChartNode
 from aistack.claims import claims
 
@@ -197,7 +197,7 @@ class Catalogue(SphinxDirective):
     def run(self):
         """Return the filters and the list."""
         package, up = data.package(), "../" * self.env.docname.count("/")
-        old = {s["source_id"] for s in shelf.due(date.today())}
+        old = {s["source_id"] for s in shelf.due(_committed(Path(self.env.srcdir)))}
         licence = package["licenses"][0]["title"]
         layers = [r.get("layer") or 0 for r in package["resources"]]
         form = _filters(
@@ -268,28 +268,32 @@ def _verdict_chart(every) -> nodes.Node:
 
 
 class Status(SphinxDirective):
-    """``{status}``: what this build is made of, what its notebooks took, and what was last measured of the book."""
+    """``{status}``: what this build is made of, what its notebooks took where they were measured, and what ``make bench`` measured."""
 
     def run(self):
         """Return the three tables."""
         root = Path(self.env.srcdir)
-        record = cache_folder(root) / "runs.json"
-        runs = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        record, today = measured(root), _committed(root)
         package = data.package()["resources"]
         rows = sum(len(data.load(r["name"])) for r in package)
         facts = [
-            ("Version of the course", version("aistack")), ("State of", _committed(root)), ("Python", platform.python_version()),
+            ("Version of the course", version("aistack")), ("State of", today.isoformat()), ("Python", platform.python_version()),
             *((name, version(name)) for name in ("jupyter-book", "numpy", "pandas", "plotly")),
             ("Tables", f"{len(package)}, {rows:,} rows"), ("Sources", f"{len(data.sources())}"), ("Claims checked", f"{len(claims())}"),
-            ("Sources due for review", f"{len(shelf.due(date.today()))}"),
+            ("Sources due for review", f"{len(shelf.due(today))}"),
         ]  # fmt: skip
-        times = [(path, f"{run['seconds']:.1f}", f"{run['peak_mb']}") for path, run in sorted(runs.items())]
+        runs = [(path.as_posix(), record["notebooks"].get(path.as_posix())) for path in notebooks(root)]
+        times = [
+            (path, *((f"{run['processor_s']:.1f}", run["peak_mb"]) if run else ("not measured", "")))
+            for path, run in sorted(runs)
+        ]
+        where = f"Notebooks, as measured on {record['machine']}, {record['date']}"
         return _raw(
-            _table(["what", "which"], facts, "This build") + _table(["notebook", "seconds", "peak memory (MB)"], times, "Notebooks, as they ran for this build")
-            + self.measured(root / "reference" / "bench.json")
+            _table(["what", "which"], facts, "This build") + _table(["notebook", "processor time (s)", "peak memory (MB)"], times, where)
+            + self.bench(root / "reference" / "bench.json")
         )  # fmt: skip
 
-    def measured(self, path):
+    def bench(self, path):
         """Return the table of what ``make bench`` kept."""
         if not path.exists():
             return ""
@@ -301,10 +305,9 @@ class Status(SphinxDirective):
         )
 
 
-def _committed(root: Path) -> str:
+def _committed(root: Path) -> date:
     """The date of the commit that is built, so that the same commit gives the same page."""
-    shown = subprocess.run(["git", "log", "-1", "--format=%cs"], cwd=root, capture_output=True, text=True)
-    return shown.stdout.strip() or date.today().isoformat()
+    return datetime.fromtimestamp(stamp(root), UTC).date()
 
 
 def _add_assets(app, pagename, templatename, context, doctree):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from html import escape
 from pathlib import Path
 
@@ -184,6 +185,11 @@ def _visit(translator, node):
     raise nodes.SkipNode
 
 
+def _forget_tables(app, env, docname):
+    """Drop the CSV files of a page that is read anew: a chart may have gone."""
+    shutil.rmtree(Path(app.outdir, "_csv", docname.replace("/", "-")), ignore_errors=True)
+
+
 def _visit_text(translator, node):
     translator.add_text(f"{node['payload']['title']}. {node['payload'].get('summary') or node['payload']['says']}")
     raise nodes.SkipNode
@@ -204,6 +210,7 @@ def setup_charts(app) -> None:
     app : sphinx.application.Sphinx
         The application that builds the book.
     """
+    app.connect("env-purge-doc", _forget_tables)
     app.add_node(ChartNode, html=(_visit, None), text=(_visit_text, None))
     app.config.html_static_path.append(str(Path(__file__).parent / "static"))
     app.connect("html-page-context", _add_assets)

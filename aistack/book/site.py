@@ -5,6 +5,7 @@ and one deferred script of ours, and the search page also what Sphinx's own sear
 """
 
 import html
+import json
 import re
 from pathlib import Path, PurePosixPath
 
@@ -16,13 +17,14 @@ from sphinx.util.math import get_node_equation_number
 
 from aistack.book.cards import card_for
 from aistack.book.launchers import exercise
+from aistack.book.policy import policy
 from aistack.charts import dumps
 from aistack.data import load
 from aistack.launch import notebooks, repository
 
 THEME = Path(__file__).parent / "theme"
 
-# The only inline script, so that a content security policy lists one hash. Before the first paint it sets the theme and
+# The only inline script: the page's policy (policy.py) lists its hash. Before the first paint it sets the theme and
 # asks for the font of mathematics; from disk, browsers refuse that early request, and the style sheet's own comes next.
 HEAD_SCRIPT = (
     "var r=document.documentElement,l;"
@@ -297,7 +299,12 @@ def _locator(app, pagename):
 
 def _page_context(app, pagename, templatename, context, doctree):
     """Fill in what the templates need and drop the assets that the theme does without."""
-    context |= {"head_script": HEAD_SCRIPT, "author": app.config.author}
+    base = "'self'" if pagename == "404" else "'none'"
+    context |= {
+        "head_script": HEAD_SCRIPT,
+        "content_policy": policy(HEAD_SCRIPT, base=base),
+        "author": app.config.author,
+    }
     for key in ("css_files", "script_files"):
         context[key] = [f for f in context[key] if not UNUSED_ASSETS.search(str(getattr(f, "filename", f)))]
     if "toctree" in context:
@@ -328,6 +335,21 @@ def _remove_unused(app, exception):
                 path.unlink()
 
 
+def tidy_index(text):
+    """Return Sphinx's search index without words that no page has any more: a build from scratch would not know them."""
+    start, end = text.index("(") + 1, text.rindex(")")
+    index = json.loads(text[start:end])
+    for part in ("terms", "titleterms"):
+        index[part] = {word: pages for word, pages in index[part].items() if pages != []}
+    return f"{text[:start]}{json.dumps(index, ensure_ascii=False, separators=(',', ':'))}{text[end:]}"
+
+
+def _settle_index(app, exception):
+    path = Path(app.outdir, "searchindex.js")
+    if exception is None and app.builder.format == "html" and path.is_file():
+        path.write_text(tidy_index(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def setup_site(app):
     """Register the theme, the MathML renderer and the page metadata.
 
@@ -342,4 +364,5 @@ def setup_site(app):
     app.connect("config-inited", _settle_config)
     app.connect("doctree-resolved", _fold_dropdowns)
     app.connect("html-page-context", _page_context, priority=900)
+    app.connect("build-finished", _settle_index)
     app.connect("build-finished", _remove_unused, priority=900)

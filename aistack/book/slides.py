@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
+from aistack.book.policy import policy
+
 __all__ = ["slides_of", "write_slides"]
 
 #: Sections that are for reading and not for showing.
@@ -135,7 +137,7 @@ def write_slides(root: Path) -> list[Path]:
         title = re.search(r"<h1>(.*?)</h1>", parts[0])[1]
         css = style.read_text(encoding="utf-8") + (site / "_static" / "charts.css").read_text(encoding="utf-8") + STYLE
         text = (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy(SCRIPT, css)}"><meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{title}: slides</title><style>{css}</style></head><body><main>{body}</main><script>{SCRIPT}</script></body></html>"
         )
         path = folder / page.name
