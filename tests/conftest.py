@@ -1,5 +1,6 @@
 """Fixtures of the browser tests: the built site, a server, a browser, and pages that record what happens in them."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -52,53 +53,88 @@ def browser():
         chromium.close()
 
 
-def visitor(browser, address, contexts):
-    """Return a function that opens pages of the site, each in a context of its own, which it adds to `contexts`."""
+class Windows:
+    """Windows of a browser, lent out and taken back: to open one costs more than to load a page."""
 
-    def open_page(path="", size="desktop", theme="light", script=True):
-        context = browser.new_context(
-            viewport=SIZES[size], color_scheme=theme, reduced_motion="reduce", java_script_enabled=script,
-            has_touch=size == "phone", accept_downloads=True,
-        )  # fmt: skip
-        contexts.append(context)
+    def __init__(self, browser, address):
+        self.browser, self.address, self.free = browser, address, {}
+
+    def _open(self, touch, script):
+        context = self.browser.new_context(
+            reduced_motion="reduce", java_script_enabled=script, has_touch=touch, accept_downloads=True
+        )
         context.set_default_timeout(60_000)
-        seen = Visit(context.new_page())
+        page = context.new_page()
+        page.seen = Visit(page)
 
         def elsewhere(url):
-            return not url.startswith((address, "data:", "blob:", "about:"))
+            return not url.startswith((self.address, "data:", "blob:", "about:"))
 
         def refuse(route):
-            seen.off_site.append(route.request.url)
+            page.seen.off_site.append(route.request.url)
             route.abort()
 
         def hear(message):
             if message.type in ("error", "warning", "assert"):
-                seen.console.append(f"{message.type}: {message.text} ({message.location.get('url')})")
+                page.seen.console.append(f"{message.type}: {message.text} ({message.location.get('url')})")
 
         context.route(elsewhere, refuse)
         context.on("console", hear)
-        context.on("weberror", lambda error: seen.errors.append(str(error.error)))
-        context.on("request", lambda request: seen.requests.append(request.url))
-        answer = seen.page.goto(address + path)
-        assert answer.ok, f"{path}: HTTP {answer.status}"
-        return seen
+        context.on("weberror", lambda error: page.seen.errors.append(str(error.error)))
+        context.on("request", lambda request: page.seen.requests.append(request.url))
+        page.wire = context.new_cdp_session(page)
+        return page
 
-    return open_page
+    def lend(self, size, theme, script):
+        """Return a window as new: nothing stored, nothing heard, blank."""
+        free = self.free.setdefault((size == "phone", script), [])
+        page = free.pop() if free else self._open(size == "phone", script)
+        page.goto("about:blank")
+        page.wire.send("Storage.clearDataForOrigin", {"origin": self.address[:-1], "storageTypes": "all"})
+        page.seen = Visit(page)
+        page.set_viewport_size(SIZES[size])
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce", media="screen")
+        return page
+
+    def take_back(self, page, size, script):
+        """Keep a window for the next visit."""
+        self.free[size == "phone", script].append(page)
+
+
+@pytest.fixture(scope="session")
+def windows(browser, address):
+    """The windows that visits share."""
+    return Windows(browser, address)
+
+
+@contextmanager
+def visits(windows):
+    """Give a function that opens a page of the site; the windows go back at the end."""
+    lent = []
+
+    def open_page(path="", size="desktop", theme="light", script=True):
+        page = windows.lend(size, theme, script)
+        lent.append((page, size, script))
+        answer = page.goto(windows.address + path)
+        assert answer.ok, f"{path}: HTTP {answer.status}"
+        return page.seen
+
+    try:
+        yield open_page
+    finally:
+        for one in lent:
+            windows.take_back(*one)
 
 
 @pytest.fixture
-def visit(browser, address):
+def visit(windows):
     """A function that opens a page of the site: ``visit("chapters/x.html", "phone", "dark")`` gives a Visit."""
-    contexts = []
-    yield visitor(browser, address, contexts)
-    for context in contexts:
-        context.close()
+    with visits(windows) as open_page:
+        yield open_page
 
 
 @pytest.fixture(scope="module")
-def lasting_visit(browser, address):
+def lasting_visit(windows):
     """As `visit`, for pages that several tests of a module look at."""
-    contexts = []
-    yield visitor(browser, address, contexts)
-    for context in contexts:
-        context.close()
+    with visits(windows) as open_page:
+        yield open_page
