@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.ready
 export PATH := $(BIN):$(PATH)
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-environments lab measure twice bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
+.PHONY: help env book test test-deep test-environments lab measure twice bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,7 +34,10 @@ browser: env
 
 test: env browser lint book ## run every check, a browser is found or installed
 	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
-	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist worksteal -m "not environments" tests aistack
+	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist worksteal -m "not environments and not deep" tests aistack
+
+test-deep: env browser book ## the rest of the crawl: every page in both themes and sizes, every explorer at 62 settings
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m deep tests
 
 test-environments: env browser book ## build the environments of Binder, Colab, the lowest versions and the bundle, run all chapters in each
 	$(BIN)/python -m pip install --quiet uv

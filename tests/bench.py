@@ -202,12 +202,22 @@ def build_rows():
 def test_rows():
     """Seconds of the checks of ``make test``, with the environment and the book there."""
     listed = subprocess.run([sys.executable, "-m", "aistack.book", "--list"], cwd=ROOT, capture_output=True, text=True)
-    pytest = [sys.executable, "-m", "pytest", "-n", "2"]
+    pytest = [sys.executable, "-m", "pytest", "-n", "3"]
     yield ["notebooks (nbval)", *timed([*pytest, "--nbval-lax", "--dist", "loadscope", *listed.stdout.split()], ROOT)]
     yield [
         "all other tests",
         *timed(
-            [*pytest, "--doctest-modules", "--dist", "worksteal", "-m", "not environments", "tests", "aistack"], ROOT
+            [
+                *pytest,
+                "--doctest-modules",
+                "--dist",
+                "worksteal",
+                "-m",
+                "not environments and not deep",
+                "tests",
+                "aistack",
+            ],
+            ROOT,
         ),
     ]
 
