@@ -237,6 +237,7 @@ def test_pages_are_made_anew_after_an_interruption_a_damage_or_another_contents(
         rendered(root, monkeypatch, 2, 2)
 
 
+@pytest.mark.deep
 def test_a_warning_is_shown_and_stops_the_site(root):
     write(root / "_toc.yml", TOC.partition("parts:")[0])
     write(root / "index.md", "# Front\n\nSee {ref}`nothing`.\n")
@@ -245,6 +246,7 @@ def test_a_warning_is_shown_and_stops_the_site(root):
     assert said[1].startswith("the book was not built: 1 warnings, and none is allowed: mend what they name")
 
 
+@pytest.mark.deep
 def test_a_disk_that_takes_no_more_is_named(root):
     write(root / "_toc.yml", TOC.partition("parts:")[0])
     resource = pytest.importorskip("resource")

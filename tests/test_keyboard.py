@@ -12,7 +12,7 @@ KINDS = [
     "search.html?q=wafer",
     next((p for p in pages() if "explorer-controls" in (SITE / p).read_text()), "404.html"),
 ]
-LOOKS = ["phone", "desktop"]
+LOOKS = ["phone", pytest.param("desktop", marks=pytest.mark.deep)]
 
 # What is wrong with the stop that has the focus; nothing when the focus has left the page.
 STOP = """() => {
