@@ -213,7 +213,7 @@ def looks():
             yield pytest.param(page, size, theme, marks=deep if later else ())
 
 
-@pytest.mark.parametrize(("page", "size", "theme"), looks())
+@pytest.mark.parametrize(("page", "size", "theme"), list(looks()))
 def test_page_is_quiet_fits_and_is_accessible_with_all_charts_alive(visit, page, size, theme):
     seen = opened(visit, page, size, theme)
     assert seen.page.evaluate("allLive()") == []
