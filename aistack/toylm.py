@@ -175,7 +175,7 @@ def log_probability(params, tokens):
 
 @functools.cache
 def _step(loss):
-    """Return one compiled step of Adam for all models, one after another: cheaper on a CPU than side by side."""
+    """Return one compiled step of Adam for all models, one after another."""
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree

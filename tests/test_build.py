@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future
 from pathlib import Path
 
 import nbformat
@@ -17,7 +16,7 @@ import pytest
 from aistack.book import build as building
 from aistack.book import execute as running
 from aistack.book.build import BuildError, reason, stamp
-from aistack.book.execute import cache_folder, execute, explorers_file, measured
+from aistack.book.execute import cache_folder, execute, measured
 
 ROOT = Path(__file__).resolve().parent.parent
 TOC = "format: jb-book\nroot: index\nparts:\n  - chapters:\n      - file: chapters/01-first\n"
@@ -283,34 +282,17 @@ def test_two_builds_at_once_are_refused(root):
         building.build(root)
 
 
-def kept(root, monkeypatch):
-    """Execute with a stand-in for the run; give what ran."""
-    ran = []
-
-    def run(root, path, timeout):
-        ran.append(path.name)
-        place = explorers_file(root, path)
-        place.parent.mkdir(exist_ok=True)
-        place.write_bytes(b".")
-        return nbformat.read(root / path, as_version=4), 0.5, {}
-
-    class Pool:
-        def __init__(self, **_):
-            pass
-
-        __enter__ = lambda self: self
-        __exit__ = lambda *_: None
-
-        def submit(self, function, *arguments):
-            job = Future()
-            job.set_result(function(*arguments))
-            return job
-
-    monkeypatch.setattr(running, "_run", run)
-    monkeypatch.setattr(running, "ProcessPoolExecutor", Pool)
+@pytest.fixture
+def kept(root, ran, monkeypatch):
+    """A function that executes with a stand-in for the run and gives what ran."""
     monkeypatch.setattr(running, "_check_data", lambda: None)
-    execute(root)
-    return ran
+
+    def call():
+        ran.clear()
+        execute(root)
+        return list(ran)
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -325,15 +307,15 @@ def kept(root, monkeypatch):
         ("runs.json", lambda b: b[:-3]),
     ],
 )
-def test_a_damaged_cache_is_made_again(root, monkeypatch, pattern, damage):
-    assert kept(root, monkeypatch) == ["01-first.ipynb"] and kept(root, monkeypatch) == []
+def test_a_damaged_cache_is_made_again(root, kept, pattern, damage):
+    assert kept() == ["01-first.ipynb"] and kept() == []
     (file,) = cache_folder(root).glob(pattern)
     if damage:
         file.write_bytes(damage(file.read_bytes()))
     else:
         file.unlink()
-    assert kept(root, monkeypatch) == ([] if pattern == "runs.json" else ["01-first.ipynb"])
-    assert kept(root, monkeypatch) == []
+    assert kept() == ([] if pattern == "runs.json" else ["01-first.ipynb"])
+    assert kept() == []
     running.executed(root, Path("chapters/01-first.ipynb"))
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from concurrent.futures import Future
 
 import nbformat
 import pytest
@@ -182,33 +181,7 @@ def test_failing_notebook_is_named_and_the_others_are_kept(root, capsys):
     assert execute(root, timeout=60) == 0
 
 
-def test_execute_runs_what_changed_and_nothing_else(root, monkeypatch):
-    ran = []
-
-    def run(root, path, timeout):
-        ran.append(path.name)
-        kept = running.explorers_file(root, path)
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_bytes(b".")
-        return nbformat.read(root / path, as_version=4), 0.5, {"mb": 100.0}
-
-    class Here:
-        def __init__(self, max_workers, initializer):
-            assert max_workers >= 1
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def submit(self, function, *arguments):
-            job = Future()
-            job.set_result(function(*arguments))
-            return job
-
-    monkeypatch.setattr(running, "_run", run)
-    monkeypatch.setattr(running, "ProcessPoolExecutor", Here)
+def test_execute_runs_what_changed_and_nothing_else(root, ran):
     write(root, "chapters/01-first", "1")
     write(root, "chapters/02-second", "2")
     assert execute(root) == 2 and sorted(ran) == ["01-first.ipynb", "02-second.ipynb"]

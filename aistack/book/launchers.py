@@ -42,8 +42,8 @@ class Launchers(SphinxDirective):
 
         whole = f'<a href="{escape(place.binder(WELCOME))}">Binder<span class="hidden"> the whole course</span></a>'
         rows = f"<tr><th>The whole course</th><td>{whole}</td><td></td></tr>\n" if place.binder(WELCOME) else ""
-        rest = {p for p in there if p.startswith("exercises/")}
-        for path in [p for p in there if p not in rest]:
+        taught = [p for p in there if not p.startswith("exercises/")]
+        for path in taught:
             slug = PurePosixPath(path).stem
             name = titles.get(slug, slug.replace("-", " ").capitalize())
             page = path.removesuffix(".ipynb")
@@ -52,8 +52,7 @@ class Launchers(SphinxDirective):
                 title = f'<a href="{up}{page}.html">{title}</a>'
             cells = (links(path, f"chapter {name}"), links(exercise(path), f"exercise {name}"))
             rows += f'<tr id="{slug}"><th>{title}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
-            rest.discard(exercise(path))
-        for path in sorted(rest):
+        for path in sorted(set(there) - {*taught, *map(exercise, taught)}):  # exercises that belong to no chapter
             name = re.sub(r"^\d+-", "", PurePosixPath(path).stem).replace("-", " ").capitalize()
             rows += f"<tr><th>{escape(name)}</th><td></td><td>{links(path, f'exercise {name}')}</td></tr>\n"
         head = "<thead><tr><th>Layer</th><th>Chapter</th><th>Exercise</th></tr></thead>"

@@ -300,9 +300,8 @@ class Status(SphinxDirective):
         self.env.note_dependency(str(path))
         kept = json.loads(path.read_text(encoding="utf-8"))
         rows = [(what, value, bar, when) for what, (value, bar, when) in kept["figures"].items()]
-        return _table(
-            ["what", "measured", "bar", "on"], rows, f"The book, as make bench measured it ({kept['machine']})"
-        )
+        told = "<p>What <code>make bench</code> kept when it last measured. A bar is what we ask of ourselves; where none stands we only watch.</p>"
+        return told + _table(["what", "measured", "bar", "on"], rows, f"The book, as measured ({kept['machine']})")
 
 
 def _committed(root: Path) -> date:
