@@ -33,7 +33,7 @@ browser: env
 	@$(BIN)/python tests/browser.py
 
 test: env browser lint book ## run every check, a browser is found or installed
-	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
+	$(BIN)/python -m pytest -p tests.kernels --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
 	$(BIN)/python -m pytest --doctest-modules -n $(WORKERS) --dist worksteal -m "not environments and not deep" tests aistack
 
 test-deep: env browser book ## the rest of the crawl: every page in both themes and sizes, every explorer at 62 settings

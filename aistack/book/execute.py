@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -221,7 +222,11 @@ def _run(root: Path, path: Path, timeout: int, record: Path | None = None):
     )  # fmt: skip
     began = time.perf_counter()
     try:
-        client.execute()
+        with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+            client.create_kernel_manager()
+            if os.name == "posix":  # over TCP, two kernels that look for free ports at once may find the same
+                client.km.transport, client.km.ip = "ipc", f"{sockets}/kernel"
+            client.execute()
     except CellExecutionError as error:
         _fail(root, path, at[0], error.ename, error.evalue, str(error))
     except CellTimeoutError as error:
@@ -398,8 +403,6 @@ def measure(root: Path, only: tuple[str, ...] = (), timeout: int = 600) -> Path:
     BuildError
         If a notebook fails.
     """
-    import tempfile
-
     every = [path.as_posix() for path in notebooks(root)]
     if unknown := set(only) - set(every):
         raise BuildError(f"{', '.join(sorted(unknown))}: not in _toc.yml, which has {', '.join(every)}")
