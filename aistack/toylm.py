@@ -155,9 +155,11 @@ def logits(params, tokens):
         score = jnp.einsum("bthd,bshd->bhts", q, k) / (WIDTH // HEADS) ** 0.5
         weight = jax.nn.softmax(jnp.where(seen, score, -1e9))
         x = x + jnp.einsum("bhts,bshd->bthd", weight, v).reshape(x.shape) @ w["o"]
-        return x + jax.nn.relu(norm(x) @ w["up"]) @ w["down"], None
+        return x + jax.nn.relu(norm(x) @ w["up"]) @ w["down"]
 
-    x, _ = jax.lax.scan(block, params["token"][tokens] + params["place"][:places], params["blocks"])
+    x = params["token"][tokens] + params["place"][:places]
+    for layer in range(LAYERS):
+        x = block(x, jax.tree.map(lambda w, layer=layer: w[layer], params["blocks"]))
     return norm(x) @ params["out"]
 
 
