@@ -98,7 +98,7 @@ def quantiles(times):
 
 def explorer_rows(browser, address):
     """Milliseconds from the input event (or the key) to the drawn plot, for every explorer."""
-    for path in pages_with(".explorer"):
+    for path in pages_with("explorer"):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address + path)
         page.evaluate(ALIVE)

@@ -20,7 +20,7 @@ from aistack.trace import BINARY, FOLDS, UNARY, take, trace
 pytestmark = pytest.mark.browser
 
 BATCH, RTOL = 100, 1e-9
-FEW, MANY = 200, 1000  # settings that are compared; many where an explorer has eight controls or more
+FEW, MANY = 100, 1000  # settings that are compared; many with eight controls or more, and in `make test-deep`
 NOTEBOOKS = [p for p in notebooks(ROOT) if "explore(" in (ROOT / p).read_text(encoding="utf-8")] or [None]
 
 # In the page: results as one row of floats and the texts, for a batch of positions.
@@ -103,12 +103,12 @@ def state_at(explorer, positions):
     }
 
 
-def positions_of(spec):
-    """Every stop of a grid; for a graph corners and random points, as many as `FEW` or `MANY` say."""
+def positions_of(spec, few=FEW):
+    """Every stop of a grid; for a graph corners and random points, `few` or `MANY`."""
     tops = [c["count"] if c["kind"] == "slider" else len(c["options"]) - 1 for c in spec["controls"]]
     if "grid" in spec:
         return [list(p) for p in itertools.product(*(range(t + 1) for t in tops))]
-    rng, points = random.Random(spec["name"]), FEW if len(tops) < 8 else MANY
+    rng, points = random.Random(spec["name"]), few if len(tops) < 8 else MANY
     corners = list(itertools.product(*({0, t} for t in tops)))
     chosen = [[c["start"] for c in spec["controls"]], *rng.sample(corners, min(len(corners), points // 4))]
     start = chosen[0]
@@ -186,11 +186,12 @@ def part(path, answers):
     return wrong
 
 
+@pytest.mark.parametrize("few", [FEW, pytest.param(MANY, marks=pytest.mark.deep)])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
-def test_page_and_python_agree(site, module_page, path):
+def test_page_and_python_agree(site, module_page, path, few):
     answers = {}
     for name, spec in built(path).items():
-        positions = positions_of(spec)
+        positions = positions_of(spec, few)
         some = positions[:: max(len(positions) // 8, 1)]
         figures = [(at, module_page.evaluate(FIGURE, [spec, at])) for at in some]
         answers[name] = spec, positions, *ask(module_page, spec, positions), figures

@@ -10,7 +10,7 @@ from aistack.book.site import HEAD_SCRIPT
 
 pytestmark = pytest.mark.browser
 
-PAGE = next(iter(pages_with(".explorer")), None)
+PAGE = next(iter(pages_with("explorer")), None)
 SEEN = "chapters/02-fabrication.html" if "chapters/02-fabrication.html" in pages() else PAGE
 
 
