@@ -479,7 +479,7 @@ def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explo
         assert there["at"] == to
         status = chart.query_selector("[role=status]")
         said = "([status, says]) => status.textContent === says"
-        seen.page.wait_for_function(said, arg=[status, there["says"]], timeout=5000)
+        seen.page.wait_for_function(said, arg=[status, there["says"]], timeout=5000, polling=50)
         link = chart.query_selector(".explorer-link").evaluate("a => a.hash")
         if not other:  # the first link opens the page, the next ones arrive in it
             other = opened(visit, f"{page}{link}")

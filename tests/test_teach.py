@@ -5,8 +5,7 @@ import shutil
 
 import nbformat
 import pytest
-from bs4 import BeautifulSoup
-from site_server import ROOT, SITE
+from site_server import ROOT, SITE, soup
 
 from aistack.book.slides import LEFT_OUT, slides_of, write_slides
 from aistack.book.teach import objectives_of
@@ -34,20 +33,18 @@ def test_slides_without_a_book_say_what_to_run(tmp_path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_slides_hold_every_chart_of_the_chapter(path):
-    page = SITE / "chapters" / f"{path.stem}.html"
-    text = page.read_text(encoding="utf-8")
-    heads = (h.parent for h in BeautifulSoup(text, "html.parser").select("main section > section > h2"))
+    page = f"chapters/{path.stem}.html"
+    heads = (h.parent for h in soup(page).select("main section > section > h2"))
     shown = [s for s in heads if not s.h2.get_text(strip=True).startswith(LEFT_OUT)]
     charts = [c for s in shown for c in s.select("figure.chart figcaption")]
-    made = slides_of(text)
+    made = slides_of((SITE / page).read_text(encoding="utf-8"))
     with_picture = [slide for slide in made if "<svg" in slide]
     assert len(with_picture) == len(charts) > 5
     assert "<h1>" in made[0] and "Summary" in made[-1]
 
 
 def test_syllabi_deal_out_every_chapter_once():
-    page = BeautifulSoup((SITE / "teach.html").read_text(encoding="utf-8"), "html.parser")
-    for table in page.select("main table")[:2]:
+    for table in soup("teach.html").select("main table")[:2]:
         links = [a["href"] for a in table.select("a")]
         assert links == [f"chapters/{p.stem}.html" for p in CHAPTERS]
 
