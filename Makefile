@@ -9,7 +9,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env book notebooks test test-deep test-environments lab measure twice bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
+.PHONY: help env book test test-deep test-environments lab measure twice bench lint clean lock new-chapter browser set-repository hub-links bundle release slides pdf
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,9 +28,6 @@ $(READY): requirements.lock pyproject.toml
 book: env ## execute the notebooks, build the site, say where it is
 	@$(BIN)/python -m aistack.book
 
-notebooks: env
-	$(BIN)/python -m pytest -p tests.kernels --nbval-lax -n 2 --dist loadscope $$($(BIN)/python -m aistack.book --list)
-
 lint: env
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check aistack tests
@@ -39,11 +36,11 @@ lint: env
 browser: env
 	@$(BIN)/python tests/browser.py
 
-# While the pages are laid out one processor has nothing to do: nbval runs beside it, and neither compiles what the other has.
+# nbval takes from the build what JAX has compiled.
 test: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/_build/jax
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
-test: env browser lint ## run every check, a browser is found or installed
-	@$(MAKE) --no-print-directory -j2 book notebooks
+test: env browser lint book ## run every check, a browser is found or installed
+	$(BIN)/python -m pytest -p tests.kernels --nbval-lax -n $(WORKERS) --dist loadscope $$($(BIN)/python -m aistack.book --list)
 	$(BIN)/python -m pytest -p no:nbval --doctest-modules -n $(WORKERS) --dist worksteal -m "not environments and not deep" tests aistack
 
 test-deep: env browser book ## the rest of the crawl: every page in both themes and sizes, every explorer at 62 settings

@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 import nbformat
 import pytest
 from browser import launch
+from hypothesis import settings
 from site_server import SITE, pages, served
 
 from aistack.book import execute
+
+settings.register_profile(
+    "course", deadline=None, database=None
+)  # a busy machine is no failure, and no run hangs on another
+settings.load_profile("course")
 
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 

@@ -74,7 +74,7 @@ def test_dispatch_gas_alone_burns_the_whole_load(sun):
     assert year.co2_t == pytest.approx(load.sum() * 0.4108, rel=1e-3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.floats(0, 5000), st.floats(0, 900), st.floats(0, 1500), st.floats(0, 6000), st.integers(0, 350))
 def test_dispatch_looking_ahead_never_costs_more_than_merit_order(sun, solar, nuclear, battery, store, day):
     park = plants(solar_mw=solar, nuclear_mw=nuclear, battery_mw=battery, battery_mwh=store, efficiency=0.9)

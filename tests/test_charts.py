@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import aistack
@@ -138,14 +138,12 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, database=None)
 @given(value=values)
 def test_plain_is_json_ready_and_final(value):
     once = plain(value)
     assert json.loads(charts.dumps(once)) == once == plain(once)
 
 
-@settings(deadline=None, database=None)
 @given(value=st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x == 0 or abs(x) > 1e-300))
 def test_plain_rounds_to_seven_digits(value):
     assert plain(value) == pytest.approx(value, rel=5e-7, abs=0)

@@ -5,7 +5,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aistack import DataError, claims, data
@@ -161,7 +161,6 @@ def test_compare_at_two_percent(computed, stated, relation, verdict):
     assert compare(computed, stated, relation, 0.02) == verdict
 
 
-@settings(deadline=None, database=None)
 @given(stated=pairs, share=st.floats(0, 1), tolerance=tolerances)
 def test_compare_inside_the_stated_range_passes_about_and_within(stated, share, tolerance):
     inside = min(max(stated[0] + share * (stated[1] - stated[0]), stated[0]), stated[1])
@@ -169,7 +168,6 @@ def test_compare_inside_the_stated_range_passes_about_and_within(stated, share, 
     assert compare((inside, inside), stated, "within", tolerance) == "pass"
 
 
-@settings(deadline=None, database=None)
 @given(
     computed=pairs, stated=pairs, tolerance=tolerances, relation=st.sampled_from(RELATIONS), power=st.integers(-9, 9)
 )
@@ -178,14 +176,12 @@ def test_compare_does_not_depend_on_the_unit(computed, stated, tolerance, relati
     assert compare(*scaled, relation, tolerance) == compare(computed, stated, relation, tolerance)
 
 
-@settings(deadline=None, database=None)
 @given(computed=pairs, stated=pairs, tolerance=tolerances, relation=st.sampled_from(RELATIONS))
 def test_compare_is_no_stricter_with_more_tolerance(computed, stated, tolerance, relation):
     ranks = [RANK[compare(computed, stated, relation, tolerance + more)] for more in (0, 0.1, 0.4)]
     assert ranks == sorted(ranks)
 
 
-@settings(deadline=None, database=None)
 @given(computed=pairs, stated=pairs, tolerance=tolerances)
 def test_compare_mirrors_at_least_and_at_most(computed, stated, tolerance):
     mirrored = [(-high, -low) for low, high in (computed, stated)]
@@ -194,7 +190,6 @@ def test_compare_mirrors_at_least_and_at_most(computed, stated, tolerance):
         assert compare(*mirrored, relation, tolerance) == compare(computed, stated, relation, tolerance)
 
 
-@settings(deadline=None, database=None)
 @given(computed=pairs, stated=pairs)
 def test_compare_passes_a_bound_exactly_when_it_holds(computed, stated):
     assert (compare(computed, stated, "at_least", 0.0) == "pass") == (computed[0] >= stated[0])

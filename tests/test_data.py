@@ -21,7 +21,7 @@ SCRATCH = tempfile.TemporaryDirectory()
 RESOURCES = {resource["name"]: resource for resource in data.package()["resources"]}
 WINDOW = 10  # rows of a table that a corrupted copy keeps: enough, and quick
 quick = settings(
-    max_examples=1, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=1, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )  # no shrinking: a failure already names table, column and text
 
 
@@ -480,7 +480,7 @@ def test_copy_without_corruption_loads(name):
     assert len(load(name, folder)) == min(len(rows), WINDOW)
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_number_cell_reads_back_exactly(value):
     read = data._cell(repr(value), {"name": "x", "type": "number"})

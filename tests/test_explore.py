@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aistack import DataError, charts, explore
@@ -87,7 +87,6 @@ def test_slider_without_step_has_a_hundred():
     assert slider(1, 1000, start=10, label="x", log=True).count() == 100
 
 
-@settings(deadline=None, database=None)
 @given(low=st.integers(-1000, 1000), step=st.sampled_from([0.01, 0.05, 0.1, 0.25, 1, 7, 1000]), data=st.data())
 def test_slider_stops_are_even_and_reach_both_ends(low, step, data):
     count = data.draw(st.integers(1, 300))
@@ -101,7 +100,6 @@ def test_slider_stops_are_even_and_reach_both_ends(low, step, data):
     assert control.position(low - 1) == 0 and control.position(control.high + 1) == count
 
 
-@settings(deadline=None, database=None)
 @given(low=st.floats(1e-6, 1e3), ratio=st.floats(1.5, 1e6), share=st.floats(0, 1), count=st.integers(1, 200))
 def test_log_slider_stops_keep_one_ratio(low, ratio, share, count):
     high = low * ratio

@@ -20,7 +20,7 @@ from aistack.trace import BINARY, FOLDS, UNARY, take, trace
 pytestmark = pytest.mark.browser
 
 BATCH, RTOL = 100, 1e-9
-FEW, MANY = 100, 1000  # settings that are compared; many with eight controls or more, and in `make test-deep`
+FEW, MANY = 100, 1000  # settings of an explorer that are compared in `make test` and in `make test-deep`
 NOTEBOOKS = [p for p in notebooks(ROOT) if "explore(" in (ROOT / p).read_text(encoding="utf-8")] or [None]
 
 # In the page: results as one row of floats and the texts, for a batch of positions.
@@ -104,11 +104,11 @@ def state_at(explorer, positions):
 
 
 def positions_of(spec, few=FEW):
-    """Every stop of a grid; for a graph corners and random points, `few` or `MANY`."""
+    """Every stop of a grid; for a graph corners and random points, three times as many with eight controls or more."""
     tops = [c["count"] if c["kind"] == "slider" else len(c["options"]) - 1 for c in spec["controls"]]
     if "grid" in spec:
         return [list(p) for p in itertools.product(*(range(t + 1) for t in tops))]
-    rng, points = random.Random(spec["name"]), few if len(tops) < 8 else MANY
+    rng, points = random.Random(spec["name"]), few if len(tops) < 8 else 3 * few
     corners = list(itertools.product(*({0, t} for t in tops)))
     chosen = [[c["start"] for c in spec["controls"]], *rng.sample(corners, min(len(corners), points // 4))]
     start = chosen[0]

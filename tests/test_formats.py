@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import aistack
@@ -69,7 +69,6 @@ def test_number_text_unknown_spec_is_refused(spec):
         number_text(1.0, spec)
 
 
-@settings(deadline=None, database=None)
 @given(value=finite, digits=st.integers(0, 6))
 @example(value=1e300, digits=6)
 @example(value=-5e-324, digits=0)
@@ -83,7 +82,6 @@ def test_number_text_fixed_is_the_exact_value_rounded_half_up(value, digits):
     assert not (text.startswith("-") and exact == 0)
 
 
-@settings(deadline=None, database=None)
 @given(value=finite.filter(lambda x: x == 0 or abs(x) > 1e-90), digits=st.integers(1, 8))
 @example(value=9.9995e-5, digits=4)
 def test_number_text_significant_digits_read_back(value, digits):
@@ -93,7 +91,6 @@ def test_number_text_significant_digits_read_back(value, digits):
     assert value == 0 or len(re.sub(r"[^\d]", "", text).lstrip("0")) >= digits
 
 
-@settings(deadline=None, database=None)
 @given(value=st.floats(-1e12, 1e12), spec=st.sampled_from([".0f", ".2f", ".1%", ".3s"]))
 def test_number_text_sign_mirrors(value, spec):
     plus, minus = number_text(abs(value), spec), number_text(-abs(value), spec)
@@ -101,7 +98,6 @@ def test_number_text_sign_mirrors(value, spec):
     assert minus.startswith("-") == bool(re.search("[1-9]", plus))
 
 
-@settings(deadline=None, database=None)
 @given(values=st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=6), spec=st.sampled_from([".0f", ".2f", ".3s"]))
 def test_number_text_keeps_the_order(values, spec):
     shown = [float(number_text(v, spec).replace(",", "")) for v in sorted(values)]

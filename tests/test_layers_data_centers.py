@@ -10,7 +10,7 @@ from aistack.layers import data_centers as dc
 
 positive = st.floats(1e-3, 1e6)
 share = st.floats(0, 1)
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 
 
 def test_it_power_100k_h100_70_mw():

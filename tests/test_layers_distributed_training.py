@@ -112,7 +112,7 @@ def test_bubble_of_8_stages_and_32_micro_batches_is_17_9_percent():
     assert share / (1 - share) == pytest.approx(0.055, abs=5e-4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.floats(0.1, 3))
 def test_schedules_idle_as_the_closed_form_says(stages, rounds, chunks, backward):
     m = stages * rounds
@@ -121,7 +121,7 @@ def test_schedules_idle_as_the_closed_form_says(stages, rounds, chunks, backward
         assert dt.schedule_bubble(slots) == pytest.approx(dt.pipeline_bubble(stages, m, v), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(1, 12), st.sampled_from(["gpipe", "1f1b"]))
 def test_schedule_runs_everything_once_in_an_order_that_is_possible(stages, micro, kind):
     slots = dt.pipeline_schedule(stages, micro, kind)

@@ -77,7 +77,7 @@ def test_place_dies_is_not_beaten_by_brute_force(width, height, diameter):
 
 
 @given(st.floats(8.0, 60.0), st.floats(8.0, 60.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_place_dies_turned_wafer_has_the_same_count(width, height):
     assert fab.place_dies(width, height).count == fab.place_dies(height, width).count
 

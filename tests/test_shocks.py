@@ -21,7 +21,7 @@ def taken_from(run, stage):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hits=one_shock, growth=st.floats(0, 2), spare=st.floats(0, 1), factor=st.floats(0, 3))
 def test_stock_is_what_was_made_less_what_was_taken(hits, growth, spare, factor):
     run = shocks.simulate(hits, 48, growth, spare, factor)
@@ -31,7 +31,7 @@ def test_stock_is_what_was_made_less_what_was_taken(hits, growth, spare, factor)
         assert min(run.stock[name]) > -1e-9
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hits=one_shock, growth=st.floats(0, 2))
 def test_service_is_what_was_delivered_less_what_retired(hits, growth):
     run = shocks.simulate(hits, 36, growth)

@@ -137,7 +137,7 @@ def test_evaluator_knows_every_operation():
 
 
 @pytest.mark.parametrize("name", sorted(tracing.UNARY))
-@settings(deadline=None, database=None, max_examples=25)
+@settings(max_examples=25)
 @given(x=st.lists(st.floats(0.01, 20), min_size=2, max_size=2))
 def test_unary_function_is_traced(name, x):
     graph = check(lambda x: {"y": getattr(np, name)(x)}, x=x)
@@ -145,7 +145,7 @@ def test_unary_function_is_traced(name, x):
 
 
 @pytest.mark.parametrize("name", sorted(tracing.BINARY))
-@settings(deadline=None, database=None, max_examples=25)
+@settings(max_examples=25)
 @given(x=st.lists(st.floats(0.1, 20), min_size=2, max_size=2), y=st.lists(st.floats(0.1, 9), min_size=2, max_size=2))
 def test_binary_function_is_traced(name, x, y):
     graph = check(lambda x, y: {"z": getattr(np, name)(x, y)}, x=x, y=y)
@@ -357,7 +357,7 @@ def programs(draw):
     return function, options, states
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 @given(program=programs())
 def test_random_program_gives_numpys_numbers_to_the_last_bit(program):
     function, options, states = program
