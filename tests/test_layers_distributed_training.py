@@ -99,6 +99,23 @@ def test_hlo_collectives_are_counted_with_their_whole_message():
     assert dt.hlo_collectives("nothing here") == []
 
 
+@pytest.mark.parametrize(
+    ("groups", "devices"),
+    [
+        ("{{0,1,2,3},{4,5,6,7}}", 4),
+        ("[2,4]<=[8]", 4),
+        ("mesh['gpu'=8] {'gpu'}", 8),
+        ("mesh['a'=2,'b'=4] {'b'}", 4),
+        ("mesh['a'=2,'b'=4] {'a','b'}", 8),
+    ],
+)
+def test_hlo_reduce_scatter_counts_its_group_in_every_form(groups, devices):
+    line = f"%r = f32[8,4]{{1,0}} reduce-scatter(%p), channel_id=1, replica_groups={groups}, dimensions={{0}}"
+    assert dt.hlo_collectives(line) == [dt.Collective("reduce-scatter", 8 * 4 * 4 * devices)]
+    with pytest.raises(ValueError, match="no replica_groups that are known in"):
+        dt.hlo_collectives(line.replace(groups, "?"))
+
+
 # Pipelines
 
 

@@ -8,6 +8,7 @@ Sizes are bytes, times seconds, bandwidths bytes per second **in one direction**
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -270,7 +271,19 @@ _WIDTH = {"pred": 1, "s8": 1, "u8": 1, "f8": 1, "bf16": 2, "f16": 2, "s16": 2, "
           "f64": 8, "s64": 8, "u64": 8}  # fmt: skip
 _OPERATION = re.compile(r"= (\(.*?\)|\S+) (all-reduce|all-gather|reduce-scatter|all-to-all)(-start)?\(")
 _ARRAY = re.compile(r"([a-z]+\d*)\w*\[([\d,]*)\]")
-_GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\])")
+_GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\]|mesh\[(.*?)\] \{(.*?)\})")
+
+
+def _group_size(line):
+    """How many devices take part in an operation, by the ``replica_groups`` of its line: listed, counted, or axes of a mesh."""
+    found = _GROUPS.search(line)
+    if not found:
+        raise ValueError(f"no replica_groups that are known in: {line.strip()[:200]}")
+    listed, counted, mesh, axes = found.groups()
+    if axes:
+        sizes = dict(re.findall(r"'([^']+)'=(\d+)", mesh))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'([^']+)'", axes))
+    return len(listed.split(",")) if listed else int(counted)
 
 
 def hlo_collectives(text):
@@ -285,6 +298,11 @@ def hlo_collectives(text):
     -------
     list of Collective
         An operation that the compiler combined from several counts as one, with the sum of their bytes.
+
+    Raises
+    ------
+    ValueError
+        If a reduce-scatter does not say among how many devices, in a form known here.
 
     Examples
     --------
@@ -305,8 +323,7 @@ def hlo_collectives(text):
             sizes = sizes[len(sizes) // 2 :]
         size = sum(sizes)
         if operation == "reduce-scatter":  # the text shows what comes out
-            listed, counted = _GROUPS.search(line).groups()
-            size *= len(listed.split(",")) if listed else int(counted)
+            size *= _group_size(line)
         found.append(Collective(operation, size))
     return found
 
