@@ -485,11 +485,11 @@ def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explo
         assert start["at"] == [c["start"] for c in spec["controls"]]
         to = [rng.choice([p for p in range(top(c) + 1) if p != c["start"]]) for c in spec["controls"]]
         put(seen.page, chart, to)
+        says, status = chart.query_selector(".explorer-says"), chart.query_selector("[role=status]")
+        said = "([status, says]) => status.textContent === says.textContent"
+        seen.page.wait_for_function(said, arg=[status, says], timeout=5000, polling=50)  # at rest
         there = seen.page.evaluate("closely", chart)
         assert there["at"] == to
-        status = chart.query_selector("[role=status]")
-        said = "([status, says]) => status.textContent === says"
-        seen.page.wait_for_function(said, arg=[status, there["says"]], timeout=5000, polling=50)
         link = chart.query_selector(".explorer-link").evaluate("a => a.hash")
         if not other:  # the first link opens the page, the next ones arrive in it
             other = opened(visit, f"{page}{link}")

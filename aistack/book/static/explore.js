@@ -219,10 +219,13 @@ class Drawing {
     this.box.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
   }
 
-  redraw(figure = this.figure) {
+  /** Draw anew. While controls move, the room for labels at the left only grows: each time it changes, plotly draws twice. */
+  redraw(figure = this.figure, moving = false) {
     this.figure = figure;
     if (!this.place) return undefined;
-    return window.Plotly.react(this.place, figure.data.map(trimmed), themed(figure.layout), CONFIG);
+    const layout = themed(figure.layout);
+    if (moving) layout.margin = { ...layout.margin, l: Math.max(layout.margin?.l ?? 0, this.place._fullLayout._size.l) };
+    return window.Plotly.react(this.place, figure.data.map(trimmed), layout, CONFIG);
   }
 }
 
@@ -249,8 +252,11 @@ function startExplorer(root, drawing) {
     link.href = "#" + spec.controls.map((c, i) => `${spec.name}.${c.name}=${encodeURIComponent(c.kind === "choice" ? c.options[positions[i]] : +slid(c, positions[i]).toPrecision(7))}`).join("&");
     root.classList.toggle("is-changed", spec.controls.some((c, i) => positions[i] !== c.start));
     clearTimeout(quiet);
-    quiet = setTimeout(() => { if (spoken.textContent !== now.says) spoken.textContent = now.says; }, 600);
-    Promise.resolve(drawing.redraw(now.figure)).then(() => root.dispatchEvent(new CustomEvent("explored")));
+    quiet = setTimeout(() => {
+      drawing.redraw();
+      if (spoken.textContent !== now.says) spoken.textContent = now.says;
+    }, 600);
+    Promise.resolve(drawing.redraw(now.figure, true)).then(() => root.dispatchEvent(new CustomEvent("explored")));
   };
   const changed = () => { // at once, and then no more than once a frame
     if (!resting) { moved = true; return; }
@@ -278,6 +284,7 @@ function startExplorer(root, drawing) {
   root.querySelector(".explorer-reset").addEventListener("click", () => {
     spec.controls.forEach((c, i) => (inputs[i].value = c.start));
     changed();
+    drawing.redraw();
   });
   addEventListener("hashchange", fromLink);
   if (spec.controls.some((c, i) => +inputs[i].value !== c.start)) changed(); // moved before this script ran
