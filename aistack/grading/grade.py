@@ -293,7 +293,7 @@ def totals_csv(results: list[Result]) -> bytes:
 def show_progress(done: int, count: int, graded: Graded) -> None:
     """Write one line on standard error."""
     result = graded.result
-    pending = f" + {result.pending:g} pending" if result.pending else ""
+    pending = f" + {result.pending:g} by hand" if result.pending else ""
     how = "failed: " + graded.failed if graded.failed else result.unreadable or ("" if graded.fresh else "as before")
     name = result.student.encode("utf-8", "replace").decode()
     print(f"{done}/{count} {name}: {result.points:g}{pending}{f' ({how})' if how else ''}", file=sys.stderr, flush=True)
