@@ -1,5 +1,6 @@
 """The built site as the tests see it: its pages, and a server on the loopback that does gzip and nothing else."""
 
+import gc
 import gzip
 import http.server
 import re
@@ -23,7 +24,9 @@ def pages():
 @cache
 def soup(page):
     """Return a page as parsed HTML, for reading only: the next caller gets the same."""
-    return BeautifulSoup((SITE / page).read_text(encoding="utf-8"), "html.parser")
+    tree = BeautifulSoup((SITE / page).read_text(encoding="utf-8"), "html.parser")
+    gc.freeze()  # the trees stay, so the collector need not walk through their millions of parts again and again
+    return tree
 
 
 def pages_with(name):
