@@ -158,7 +158,7 @@ def logits(params, tokens):
         return x + jax.nn.relu(norm(x) @ w["up"]) @ w["down"]
 
     x = params["token"][tokens] + params["place"][:places]
-    for layer in range(LAYERS):
+    for layer in range(params["blocks"]["q"].shape[0]):
         x = block(x, jax.tree.map(lambda w, layer=layer: w[layer], params["blocks"]))
     return norm(x) @ params["out"]
 

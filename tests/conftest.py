@@ -12,9 +12,8 @@ from site_server import SITE, pages, served
 
 from aistack.book import execute
 
-settings.register_profile(
-    "course", deadline=None, database=None
-)  # a busy machine is no failure, and no run hangs on another
+# Of properties: a busy machine is no failure, and no run hangs on what another found.
+settings.register_profile("course", deadline=None, database=None)
 settings.load_profile("course")
 
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}

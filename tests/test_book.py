@@ -507,8 +507,9 @@ def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explo
         chart.query_selector(".explorer-reset").click()
         seen.page.evaluate("frames2()")
         assert_alike(seen.page.evaluate("closely", chart), start, f"{name} after Reset")
-    if other:
-        other.assert_clean()
+    if not other:
+        pytest.skip("no more explorers on this page")
+    other.assert_clean()
     seen.assert_clean()
 
 
@@ -529,7 +530,7 @@ def test_answer_stays_in_sight_while_a_control_is_moved_on_a_phone(visit):
 
 
 @deep
-def test_no_setting_gives_an_empty_chart_or_a_missing_number(explored, extremes=32, anywhere=30):
+def test_no_setting_gives_an_empty_chart_or_a_missing_number(explored):
     page, seen = explored
     rng = random.Random(page)
     bad = []
@@ -537,8 +538,8 @@ def test_no_setting_gives_an_empty_chart_or_a_missing_number(explored, extremes=
         controls = spec["controls"]
         ends = [range(top(c) + 1) if c["kind"] == "choice" else (0, top(c)) for c in controls]
         corners = list(itertools.product(*ends))
-        states = rng.sample(corners, min(extremes, len(corners)))
-        states += [[rng.randint(0, top(c)) for c in controls] for _ in range(anywhere)]
+        states = rng.sample(corners, min(32, len(corners)))
+        states += [[rng.randint(0, top(c)) for c in controls] for _ in range(30)]
         see = "async ([chart, to]) => { await put(chart, to); return { ...look(chart), ...traces(chart) }; }"
         for state in states:
             got = seen.page.evaluate(see, [chart, list(state)])

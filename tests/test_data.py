@@ -21,7 +21,7 @@ SCRATCH = tempfile.TemporaryDirectory()
 RESOURCES = {resource["name"]: resource for resource in data.package()["resources"]}
 WINDOW = 10  # rows of a table that a corrupted copy keeps: enough, and quick
 quick = settings(
-    max_examples=1, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=2, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )  # no shrinking: a failure already names table, column and text
 
 

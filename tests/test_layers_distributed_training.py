@@ -112,8 +112,9 @@ def test_hlo_collectives_are_counted_with_their_whole_message():
 def test_hlo_reduce_scatter_counts_its_group_in_every_form(groups, devices):
     line = f"%r = f32[8,4]{{1,0}} reduce-scatter(%p), channel_id=1, replica_groups={groups}, dimensions={{0}}"
     assert dt.hlo_collectives(line) == [dt.Collective("reduce-scatter", 8 * 4 * 4 * devices)]
-    with pytest.raises(ValueError, match="no replica_groups that are known in"):
-        dt.hlo_collectives(line.replace(groups, "?"))
+    for unknown in ("?", "mesh['a'=4] {'a':(1)2}"):  # the second names a part of an axis
+        with pytest.raises(ValueError, match="no replica_groups that are known in"):
+            dt.hlo_collectives(line.replace(groups, unknown))
 
 
 # Pipelines

@@ -271,7 +271,7 @@ _WIDTH = {"pred": 1, "s8": 1, "u8": 1, "f8": 1, "bf16": 2, "f16": 2, "s16": 2, "
           "f64": 8, "s64": 8, "u64": 8}  # fmt: skip
 _OPERATION = re.compile(r"= (\(.*?\)|\S+) (all-reduce|all-gather|reduce-scatter|all-to-all)(-start)?\(")
 _ARRAY = re.compile(r"([a-z]+\d*)\w*\[([\d,]*)\]")
-_GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\]|mesh\[(.*?)\] \{(.*?)\})")
+_GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\]|mesh\[(.*?)\] \{([^:}]*)\})")
 
 
 def _group_size(line):

@@ -239,7 +239,7 @@ function startExplorer(root, drawing) {
   let resting = true, moved = false, quiet = 0;
 
   const text = (c, at) => (c.kind === "choice" ? c.options[at] : formatNumber(slid(c, at), c.spec) + (c.unit ? " " + c.unit : ""));
-  const update = () => {
+  const update = (moving = true) => {
     const positions = inputs.map((i) => +i.value);
     const now = answer(positions);
     spec.controls.forEach((c, i) => {
@@ -256,7 +256,7 @@ function startExplorer(root, drawing) {
       drawing.redraw();
       if (spoken.textContent !== now.says) spoken.textContent = now.says;
     }, 600);
-    Promise.resolve(drawing.redraw(now.figure, true)).then(() => root.dispatchEvent(new CustomEvent("explored")));
+    Promise.resolve(drawing.redraw(now.figure, moving)).then(() => root.dispatchEvent(new CustomEvent("explored")));
   };
   const changed = () => { // at once, and then no more than once a frame
     if (!resting) { moved = true; return; }
@@ -283,8 +283,7 @@ function startExplorer(root, drawing) {
   root.addEventListener("submit", (event) => event.preventDefault());
   root.querySelector(".explorer-reset").addEventListener("click", () => {
     spec.controls.forEach((c, i) => (inputs[i].value = c.start));
-    changed();
-    drawing.redraw();
+    update(false);
   });
   addEventListener("hashchange", fromLink);
   if (spec.controls.some((c, i) => +inputs[i].value !== c.start)) changed(); // moved before this script ran
