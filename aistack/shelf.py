@@ -108,7 +108,7 @@ def roles() -> list[Role]:
 
 
 #: Tables that list organisations, with the columns of the name and of what it does.
-_PLAYERS = r"\w+_players|wafer_makers|rare_earth_producers|data_labelling_companies|model_providers|middleware_companies|ai_company_profiles|inference_providers"
+_PLAYERS = r"\w+_players|wafer_makers|rare_earth_producers|data_labelling_companies|model_providers|middleware_companies|ai_company_profiles|inference_providers|training_software|notable_training_runs"
 _NAME = ("organisation", "player", "entity", "company", "maker", "producer")
 _DOES = (
     "does",
@@ -121,6 +121,7 @@ _DOES = (
     "strength",
     "specialty",
     "role",
+    "scale",
     "note",
 )
 _ALSO = {
@@ -137,8 +138,8 @@ def players() -> list[Player]:
     found: dict[str, list[tuple[int, str]]] = {}
     for layer, row in _tables(_PLAYERS):
         full = _first(row, *_NAME)
-        for part in re.split(r"\s*;\s*|\s*/\s*(?=[A-Z])", re.sub(r"\s*\([^)]*\)", "", full)):
-            does = (layer, _first(row, *_DOES))
+        for part in re.split(r"\s*;\s*|\s*/\s*(?=[A-Z])|, (?:with|now) ", re.sub(r"\s*\([^)]*\)", "", full)):
+            does = (layer, ": ".join(filter(None, (_first(row, "project", "run"), _first(row, *_DOES)))))
             if part and does not in (listed := found.setdefault(_ALSO.get(part, part), [])):
                 listed.append(does)
     made = [Player(name, tuple(sorted(does))) for name, does in found.items()]

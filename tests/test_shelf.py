@@ -47,6 +47,7 @@ def test_players_are_one_a_name_and_those_in_most_layers_come_first():
     assert [len(p.layers) for p in players] == sorted((len(p.layers) for p in players), reverse=True)
     assert not [p.name for p in players if "(" in p.name or not p.does]
     assert {"NVIDIA", "Google"} <= {p.name for p in players if len(p.layers) > 1}
+    assert {layer for p in players for layer in p.layers} == set(range(1, 15))
 
 
 def test_sources_fall_due_a_year_after_they_were_looked_at():
@@ -65,7 +66,7 @@ def test_number_of_a_layer_is_written_with_both_ends_of_a_range():
     texts = {n: number_of(r) for n, r in rows.items()}
     assert len(texts) == 14 and all(re.search(r"\d", t) and "{" not in t for t in texts.values())
     low, high = data.fact("stock-effective-2024").range
-    assert texts[9] == f"{low:.0f} to {high:.0f} trillion"
+    assert texts[9] == f"{low:,.0f} to {high:,.0f} trillion"
     assert texts[12] == "23.9 a second"
 
 
