@@ -513,6 +513,25 @@ def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explo
     seen.assert_clean()
 
 
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_a_link_to_a_heading_lands_at_it(visit, motion):
+    """A chart that was not yet in view has a guessed height, so a scroll past many of them may end elsewhere."""
+    seen = opened(visit, max(CHARTS, key=lambda p: len(soup(p).select(".chart"))))
+    seen.page.emulate_media(reduced_motion=motion)
+    land = """async (link) => {
+      scrollTo({ top: 0, behavior: "instant" });
+      link.click();
+      for (let was = NaN; was !== scrollY; ) {
+        was = scrollY;
+        for (let i = 0; i < 10; i++) await frames2();
+      }
+      return document.getElementById(link.hash.slice(1)).getBoundingClientRect().top;
+    }"""
+    links = seen.page.query_selector_all("#contents a[href^='#']")
+    tops = [seen.page.evaluate(land, link) for link in links[-5:]]
+    assert len(tops) == 5 and all(0 <= top < 120 for top in tops), tops
+
+
 def test_answer_stays_in_sight_while_a_control_is_moved_on_a_phone(visit):
     many = {p: max(len(e.select(".control")) for e in soup(p).select(".explorer")) for p in EXPLORERS if p}
     seen = opened(visit, max(many, key=many.get), "phone")
