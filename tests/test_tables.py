@@ -2,9 +2,12 @@
 
 import re
 
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from site_server import SITE, pages
+
+from aistack.book.site import tidy_body
 
 pytestmark = pytest.mark.browser
 
@@ -31,3 +34,16 @@ def test_every_table_has_headers_with_scope_and_a_name(site):
             wrong += [f"{page}, {table.get_text(' ', strip=True)[:60]!r}: {what}" for what in faults(table)]
     assert not wrong, "\n".join(wrong[:20])
     assert seen > 100
+
+
+def test_headings_of_a_pandas_table_stand_in_one_line_over_their_columns():
+    frame = pd.DataFrame(
+        {"holder": ["China", "Japan"], "share": [0.9, 0.5], "years": ["5 to 9", "3"]},
+        index=pd.Index(["gallium", "resist"], name="material"),
+    )
+    rows = BeautifulSoup(tidy_body(frame.to_html()), "html.parser").find_all("tr")
+    cells = [[(c.name, c.get_text(), c.get("class") == ["words"]) for c in row.find_all(["th", "td"])] for row in rows]
+    names = ["material", "holder", "share", "years"]
+    assert cells[0] == [("th", name, name in ("material", "holder")) for name in names]
+    assert cells[1] == [("th", "gallium", True), ("td", "China", True), ("td", "0.9", False), ("td", "5 to 9", False)]
+    assert len(cells) == 3

@@ -59,7 +59,7 @@ table { max-width: 100%; font-size: 8.2pt; }
 table.wide { font-size: 6.6pt; }
 table.wide :is(th, td) { padding-inline: 0.35em; }
 th, td { overflow-wrap: anywhere; hyphens: auto; }
-.dataframe .words, .dataframe tbody th { min-width: 0; }
+.dataframe .words { min-width: 0; }
 figure, table { break-inside: auto; }
 tr, .chart, .claim, .math-block { break-inside: avoid; }
 thead { display: table-header-group; }

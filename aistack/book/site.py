@@ -5,6 +5,7 @@ and one deferred script of ours, and the search page also what Sphinx's own sear
 """
 
 import html
+import itertools
 import json
 import re
 from pathlib import Path, PurePosixPath
@@ -131,15 +132,36 @@ def _fold_dropdowns(app, doctree, docname):
             box.parent[place : place + 1] = parts
 
 
+def _words_left(table):
+    """Give the columns of a pandas table that hold words, headings included, the class ``words``; numbers stand right.
+
+    The name of the row headings, to which pandas gives a line of its own, joins the other headings.
+    """
+    named = r"<tr>\s*<th></th>(.*?)</tr>\s*<tr>\s*(<th>[^<]+</th>)\s*(?:<th></th>\s*)+</tr>"
+    table = re.sub(named, r"<tr>\2\1</tr>", table, count=1, flags=re.S)
+    rows = [re.findall("<(t[hd])>(.*?)</t[hd]>", row, re.S) for row in re.findall("<tr.*?</tr>", table, re.S)]
+    words = set()
+    for at, cells in enumerate(zip(*(row for row in rows if "td" in dict(row)), strict=False)):
+        filled = [text for _, text in cells if text]
+        if cells[0][0] == "th" or 2 * sum(bool(re.search(r"[^\W\d_]{3}", t)) for t in filled) >= len(filled) > 0:
+            words.add(at)
+
+    def mended(row):
+        at = itertools.count()
+        return re.sub("<(t[hd])>", lambda cell: f'<{cell[1]} class="words">' if next(at) in words else cell[0], row[0])
+
+    return re.sub("<tr.*?</tr>", mended, table, flags=re.S)
+
+
 def _tidy_table(match):
     """Scope the headers of one table, name it if it has no caption, and give it a box to scroll in."""
     table = re.sub(r'(<(?:table|tr|th|td)\b[^>]*?) (?:style="text-align: \w+;"|border="1")', r"\1", match[0])
     table = re.sub(r"<colgroup>.*?</colgroup>\s*", "", table, flags=re.S)
     if 'class="dataframe"' in table:
-        table = re.sub(r"<td>(?=[^<]*[^\W\d_]{3})", '<td class="words">', table)
+        table = _words_left(table)
     head, mark, rest = table.partition("</thead>")
     if mark:
-        head = re.sub(r"<th></th>", "<td></td>", head)
+        head = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", head)
         head = re.sub(r"<th\b(?![^>]*\bscope=)", '<th scope="col"', head)
         rest = re.sub(r"<th\b(?![^>]*\bscope=)", '<th scope="row"', rest)
         if "<caption" not in head:
