@@ -34,6 +34,11 @@ window.live = async (chart) => {
   return box.matches(".is-live");
 };
 window.drawable = () => [...document.querySelectorAll(".chart")].filter((c) => c.querySelector("script.chart-figure"));
+let moved = 0;  // how far the page has shifted by itself, as browsers count it
+window.watchShifts = () => new PerformanceObserver((list) => {
+  for (const shift of list.getEntries()) if (!shift.hadRecentInput) moved += shift.value;
+}).observe({ type: "layout-shift" });
+window.shifted = () => frames2().then(() => moved);
 window.allLive = async () => {
   const dead = [];
   for (const chart of drawable()) if (!(await live(chart))) dead.push(chart.id);
@@ -511,6 +516,14 @@ def test_setting_is_announced_kept_when_the_theme_changes_linked_and_reset(explo
         pytest.skip("no more explorers on this page")
     other.assert_clean()
     seen.assert_clean()
+
+
+@pytest.mark.parametrize("page", [CHARTS[0], *(pytest.param(p, marks=deep) for p in CHARTS[1:])])
+def test_nothing_moves_when_charts_come_alive(visit, page):
+    seen = opened(visit, page, "phone")
+    seen.page.evaluate("watchShifts()")
+    assert seen.page.evaluate("allLive()") == []
+    assert seen.page.evaluate("shifted()") <= 0.02
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
