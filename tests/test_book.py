@@ -528,7 +528,7 @@ def test_nothing_moves_when_charts_come_alive(visit, page):
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_a_link_to_a_heading_lands_at_it(visit, motion):
-    """A chart that was not yet in view has a guessed height, so a scroll past many of them may end elsewhere."""
+    """Whatever is laid out or drawn on the way past many charts, the scroll ends at the heading."""
     seen = opened(visit, max(CHARTS, key=lambda p: len(soup(p).select(".chart"))))
     seen.page.emulate_media(reduced_motion=motion)
     land = """async (link) => {
