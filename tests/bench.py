@@ -196,7 +196,7 @@ def build_rows():
         own = runs["chapters/03-accelerators.ipynb"]["seconds"]
         yield ["of that, chapter 3's own run", f"{own:.0f}", ""]
         peak, path = max((run["peak_mb"], path) for path, run in runs.items())
-        yield [f"peak memory of a notebook, MB ({PurePosixPath(path).stem})", peak, ""]
+        yield ["peak memory of a notebook (MB)", f"{peak} ({PurePosixPath(path).stem})", ""]
 
 
 def test_rows():

@@ -113,7 +113,7 @@
       shown = link;
     };
     const leave = () => { clearTimeout(leaving); leaving = setTimeout(hide, 200); };
-    const termOf = (event) => event.target.closest?.("a:has(> .std-term)");
+    const termOf = (event) => event.target.closest?.("a.term");
     document.addEventListener("focusin", (event) => { const link = termOf(event); if (link) tell(link); else if (shown) hide(); });
     document.addEventListener("pointerover", (event) => {
       const link = event.pointerType === "mouse" && termOf(event);
