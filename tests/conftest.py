@@ -126,6 +126,8 @@ def visits(windows):
         lent.append((page, size, script))
         answer = page.goto(windows.address + path)
         assert answer.ok, f"{path}: HTTP {answer.status}"
+        if script:
+            page.wait_for_selector(".later", state="detached")  # book.js has every section laid out
         return page.seen
 
     try:

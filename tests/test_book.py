@@ -526,6 +526,13 @@ def test_nothing_moves_when_charts_come_alive(visit, page):
     assert seen.page.evaluate("shifted()") <= 0.02
 
 
+@pytest.mark.parametrize("page", [CHARTS[0], *(pytest.param(p, marks=deep) for p in CHARTS[1:])])
+def test_a_phone_lays_every_section_out_once_the_page_is_there(visit, page):
+    assert soup(page).select("section.later")
+    assert not soup(page).select(".later select"), "a browser lays these out early, to see whether it can fill them in"
+    assert opened(visit, page, "phone").page.query_selector(".later") is None
+
+
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_a_link_to_a_heading_lands_at_it(visit, motion):
     """Whatever is laid out or drawn on the way past many charts, the scroll ends at the heading."""

@@ -19,6 +19,7 @@ from sphinx.util.math import get_node_equation_number
 from aistack.book.cards import card_for
 from aistack.book.launchers import exercise
 from aistack.book.policy import policy
+from aistack.book.render import ChartNode
 from aistack.charts import dumps
 from aistack.data import load
 from aistack.launch import notebooks, repository
@@ -130,6 +131,21 @@ def _fold_dropdowns(app, doctree, docname):
             parts = [nodes.raw("", start, format="html"), *box.children, nodes.raw("", "</details>", format="html")]
             place = box.parent.index(box)
             box.parent[place : place + 1] = parts
+
+
+def _lay_out_later(app, doctree, docname):
+    """Mark the sections of a page with charts that a phone may lay out after loading: all but the first two.
+
+    A section with a drop-down list stays out: the browser looks for those as soon as it has read the page, to fill
+    forms, and then lays out all of them at once.
+    """
+    if not any(doctree.findall(ChartNode)):
+        return
+    for chapter in (part for part in doctree.children if isinstance(part, nodes.section)):
+        for section in [part for part in chapter.children if isinstance(part, nodes.section)][2:]:
+            specs = (chart["payload"].get("spec") or {} for chart in section.findall(ChartNode))
+            if not any(control["kind"] == "choice" for spec in specs for control in spec.get("controls", ())):
+                section["classes"].append("later")
 
 
 def _words_left(table):
@@ -390,6 +406,7 @@ def setup_site(app):
     app.add_html_math_renderer("mathml", (_visit_inline_math, None), (_visit_block_math, None))
     app.connect("config-inited", _settle_config)
     app.connect("doctree-resolved", _fold_dropdowns)
+    app.connect("doctree-resolved", _lay_out_later)
     app.connect("html-page-context", _page_context, priority=900)
     app.connect("build-finished", _settle_index)
     app.connect("build-finished", _remove_unused, priority=900)

@@ -12,6 +12,22 @@
     if (boxes.length) inTurn(boxes, work);
   });
 
+  // Sections that wait for their layout (book.css) get it in idle moments, and all at once before anything that may jump:
+  // a link, a key, a scroll, a return to the place where one was.
+  const waiting = all(".later");
+  const layOut = (section) => section.classList.remove("later");
+  const layOutAll = () => waiting.splice(0).forEach(layOut);
+  const layOutNext = () => {
+    const section = waiting.shift();
+    if (!section) return;
+    layOut(section);
+    section.getBoundingClientRect(); // here and now, so that no frame has to lay out two
+    idle(layOutNext);
+  };
+  if (location.hash || performance.getEntriesByType("navigation")[0]?.type !== "navigate") layOutAll();
+  for (const event of ["pointerdown", "keydown", "click", "scroll", "hashchange", "beforeprint"]) addEventListener(event, layOutAll, { capture: true, once: true });
+  addEventListener("load", () => idle(layOutNext));
+
   // Theme: auto, light, dark. The inline script in the head has set it before the first paint.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const button = document.querySelector("button.theme");
