@@ -13,7 +13,7 @@
   });
 
   // Sections that wait for their layout (book.css) get it in idle moments, and all at once before anything that may jump:
-  // a link, a key, a scroll, a return to the place where one was.
+  // a link, a key, a scroll, a return to the place where one was. A screen wider than a phone's has no such sections.
   const waiting = all(".later");
   const layOut = (section) => section.classList.remove("later");
   const layOutAll = () => waiting.splice(0).forEach(layOut);
@@ -24,7 +24,8 @@
     section.getBoundingClientRect(); // here and now, so that no frame has to lay out two
     idle(layOutNext);
   };
-  if (location.hash || performance.getEntriesByType("navigation")[0]?.type !== "navigate") layOutAll();
+  const phone = matchMedia("(max-width: 48rem)").matches, fresh = performance.getEntriesByType("navigation")[0]?.type === "navigate";
+  if (!phone || !fresh || location.hash) layOutAll();
   for (const event of ["pointerdown", "keydown", "click", "scroll", "hashchange", "beforeprint"]) addEventListener(event, layOutAll, { capture: true, once: true });
   addEventListener("load", () => idle(layOutNext));
 
