@@ -526,11 +526,26 @@ def test_nothing_moves_when_charts_come_alive(visit, page):
     assert seen.page.evaluate("shifted()") <= 0.02
 
 
-@pytest.mark.parametrize("page", [CHARTS[0], *(pytest.param(p, marks=deep) for p in CHARTS[1:])])
-def test_a_phone_lays_every_section_out_once_the_page_is_there(visit, page):
+@pytest.mark.parametrize("page", CHARTS)
+def test_sections_that_a_phone_lays_out_later_hold_no_list_to_fill_in(page):
     assert soup(page).select("section.later")
     assert not soup(page).select(".later select"), "a browser lays these out early, to see whether it can fill them in"
-    assert opened(visit, page, "phone").page.query_selector(".later") is None
+
+
+def test_a_link_lands_while_sections_still_wait_for_their_layout(browser, address):
+    """No moment is idle here, so nothing is laid out but by the jump itself."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.add_init_script("window.requestIdleCallback = () => 0")
+    page.goto(address + CHARTS[0])
+    assert page.locator(".later").count() > 5
+    page.locator(".to-contents button").click()
+    page.locator("#contents a[href='#summary']").click()
+    assert page.locator(".later").count() == 0
+    top = page.evaluate(
+        "new Promise(requestAnimationFrame).then(() => document.getElementById('summary').getBoundingClientRect().top)"
+    )
+    page.close()
+    assert 0 <= top < 120
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
